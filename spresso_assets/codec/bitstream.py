@@ -210,9 +210,8 @@ def unpack_partial(data: bytes) -> tuple[SprHeader, Payload]:
         return unpack(data)
     arrived = min(len(data), end) - start
     frames = 0 if header.silent else min(header.frames, arrived * 8 // header.frame_bits)
-    return header, _read_payload(
-        header, data[start : start + _ceil_div(frames * header.frame_bits, 8)], frames, whole=False
-    )
+    end = start + _ceil_div(frames * header.frame_bits, 8)
+    return header, _read_payload(header, data[start:end], frames, whole=False)
 
 
 def cut(data: bytes, codebooks: int) -> bytes:
@@ -286,16 +285,9 @@ def _write_header(header: SprHeader) -> bytes:
         | (_EXTENDED if header.extension else 0)
         | count_code << _COUNT_SHIFT
     )
-    fixed = bytes(
-        [
-            VERSION,
-            *model,
-            flags,
-            _POOL_CODES[header.pool] << 5 | codebooks,
-            rate_code << 4 | size_code,
-            int(header.gain_db * 2) & 0xFF,
-        ]
-    )
+    rate_byte = _POOL_CODES[header.pool] << 5 | codebooks
+    gain_byte = int(header.gain_db * 2) & 0xFF
+    fixed = bytes([VERSION, *model, flags, rate_byte, rate_code << 4 | size_code, gain_byte])
     return MAGIC + fixed + _varint(header.samples) + extra
 
 
