@@ -1,0 +1,60 @@
+"""The latent encoder g_psi: x0 at 100 Hz -> z at 25, 11.1, 5 or 1 Hz (S-PRESSO, section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from spresso_assets.codec.attention import MLP, QKV, attend, rotary_angles
+from spresso_assets.codec.config import POOLS, LatentEncoderConfig
+
+
+class EncoderBlock(nn.Module):
+    """Pre-norm transformer block with rotary positions and QK-norm."""
+
+    def __init__(self, dim: int, head_dim: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.norm_attention, self.norm_mlp = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
+        self.qkv = QKV(dim, dim, head_dim)
+        self.out = nn.Linear(dim, dim)
+        self.mlp = MLP(dim, mlp_ratio)
+
+    def forward(self, x_BLC: Tensor, angles_LR: Tensor) -> Tensor:
+        x_BLC = x_BLC + self.out(attend(*self.qkv(self.norm_attention(x_BLC), angles_LR)))
+        return x_BLC + self.mlp(self.norm_mlp(x_BLC))
+
+
+class LatentEncoder(nn.Module):
+    """Transformer over the clip, linear to ``code_dim`` per frame, average pool with kernel = stride = t.
+
+    All rates share the trunk, told apart by a rate embedding; each rate has its own linear head. With one rate in
+    the config this is the paper's g_psi (patch 1, one network per rate).
+    """
+
+    def __init__(self, cfg: LatentEncoderConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.embed = nn.Linear(cfg.channels * cfg.patch, cfg.dim)
+        self.rate_embedding = nn.ParameterDict({r: nn.Parameter(torch.zeros(cfg.dim)) for r in cfg.rates})
+        self.blocks = nn.ModuleList(EncoderBlock(cfg.dim, cfg.head_dim, cfg.mlp_ratio) for _ in range(cfg.blocks))
+        self.norm = nn.LayerNorm(cfg.dim, eps=1e-6)
+        self.heads = nn.ModuleDict({r: nn.Linear(cfg.dim, cfg.code_dim * cfg.patch) for r in cfg.rates})
+
+    def forward(self, x0_BTC: Tensor, rate: str) -> Tensor:
+        """x0 [B, T, C] -> z [B, T/t, code_dim]; T must be a multiple of lcm(t, patch).
+
+        Raises:
+            ValueError: T is not such a multiple. Truncated last windows would have other statistics than the
+                quantizer was trained on, so padding is the caller's decision.
+        """
+        pool, patch = POOLS[rate], self.cfg.patch
+        batch, frames, _ = x0_BTC.shape
+        if frames % pool or frames % patch:
+            raise ValueError(f"{frames} frames are not a multiple of t = {pool} and patch = {patch}")
+        h_BLC = self.embed(x0_BTC.reshape(batch, frames // patch, -1)) + self.rate_embedding[rate]
+        position_L = torch.arange(frames // patch, device=x0_BTC.device) * patch + (patch - 1) / 2
+        angles_LR = rotary_angles(position_L, self.cfg.head_dim)
+        for block in self.blocks:
+            h_BLC = block(h_BLC, angles_LR)
+        per_frame_BTD = self.heads[rate](self.norm(h_BLC)).reshape(batch, frames, -1)
+        return per_frame_BTD.reshape(batch, frames // pool, pool, -1).float().mean(2)

@@ -1,0 +1,65 @@
+"""Samplers as pure functions of (denoiser, start, noise levels): Heun (EDM alg. 1), DPM-Solver++(2M), one step.
+
+A denoiser maps (x, sigma) to D(x; sigma). None of them draws random numbers: the start carries all noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Denoiser = Callable[[Tensor, float], Tensor]
+
+
+def karras_sigmas(steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> list[float]:
+    """``steps`` decreasing noise levels, then 0 (EDM eq. 5)."""
+    if steps < 1:
+        raise ValueError("steps must be at least 1")
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64) if steps > 1 else torch.zeros(1, dtype=torch.float64)
+    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    return [*((high + ramp * (low - high)) ** rho).tolist(), 0.0]
+
+
+def heun(denoiser: Denoiser, x: Tensor, sigmas: list[float]) -> Tensor:
+    """Second-order deterministic sampler, 2 n - 1 evaluations for n levels (EDM algorithm 1, no churn).
+
+    Args:
+        x: start, standard normal times ``sigmas[0]`` (any shape).
+        sigmas: decreasing levels that end with 0.
+    """
+    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+        slope = (x - denoiser(x, sigma)) / sigma
+        x_next = x + (sigma_next - sigma) * slope
+        if sigma_next > 0:
+            slope_next = (x_next - denoiser(x_next, sigma_next)) / sigma_next
+            x_next = x + (sigma_next - sigma) * (slope + slope_next) / 2
+        x = x_next
+    return x
+
+
+def dpm_solver_2m(denoiser: Denoiser, x: Tensor, sigmas: list[float]) -> Tensor:
+    """DPM-Solver++(2M), data prediction, one evaluation per level (Lu et al. 2022, algorithm 2 with lambda = -ln s)."""
+    previous: tuple[float, Tensor] | None = None
+    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+        data = denoiser(x, sigma)
+        if sigma_next == 0:
+            return data
+        # e^{-h} = sigma_next / sigma for the log-SNR step h.
+        ratio = sigma_next / sigma
+        estimate = data
+        if previous is not None:
+            sigma_before, data_before = previous
+            h = -torch.tensor(ratio, dtype=torch.float64).log().item()
+            h_before = -torch.tensor(sigma / sigma_before, dtype=torch.float64).log().item()
+            r = h_before / h
+            estimate = (1 + 1 / (2 * r)) * data - data_before / (2 * r)
+        x = ratio * x - (ratio - 1) * estimate
+        previous = (sigma, data)
+    return x
+
+
+def one_step(denoiser: Denoiser, x: Tensor, sigmas: list[float]) -> Tensor:
+    """The conditional mean D(x; sigma_max): one evaluation, a usable preview."""
+    return denoiser(x, sigmas[0])
