@@ -127,12 +127,11 @@ class QINCo2(nn.Module):
         belong to this quantizer.
         """
         steps = self._steps(codebooks)
-        codes_BM = codes_BM[:, :steps].long()
         if codes_BM.ndim != 2 or not 1 <= codes_BM.shape[1] <= self.config.codebooks:
             raise _mismatch(f"codes of shape {tuple(codes_BM.shape)} do not fit {self.config.codebooks} codebooks")
         if codes_BM.numel() and not 0 <= int(codes_BM.min()) <= int(codes_BM.max()) < self.config.entries:
             raise _mismatch(f"codes reach outside 0..{self.config.entries - 1}")
-        (xhat_BD,) = deque(self.trajectory(codes_BM), maxlen=1)
+        (xhat_BD,) = deque(self.trajectory(codes_BM[:, :steps].long()), maxlen=1)
         return self.denormalise(xhat_BD)
 
     @torch.no_grad()
@@ -158,7 +157,7 @@ class QINCo2(nn.Module):
         chunk = max(1, _CHUNK * 64 // (beam * candidates))
         few = x_BD.shape[0] * beam * candidates < self.config.entries
         tables = [_StepTables(self, m, tabulate=not few) for m in range(steps)]
-        parts = [_search_chunk(tables, x_bD, beam, candidates) for x_bD in x_BD.split(chunk)]
+        parts = [_search_chunk(tables, x_bD, beam, candidates) for x_bD in x_BD.split(chunk) if len(x_bD)]
         return torch.cat(parts) if parts else torch.empty(0, steps, dtype=torch.long, device=x_BD.device)
 
     def _steps(self, codebooks: int | None) -> int:

@@ -64,6 +64,7 @@ def headers(draw: st.DrawFn) -> SprHeader:
     )
 
 
+@settings(deadline=None)
 @given(headers(), st.integers(0, 99))
 def test_every_header_and_payload_comes_back(header: SprHeader, seed: int) -> None:
     payload = payload_for(header, seed)
@@ -115,6 +116,7 @@ def test_long_streams_are_packed_like_short_ones_and_carry_a_wider_check() -> No
     assert np.array_equal(unpack(data)[1], codes)
 
 
+@settings(deadline=None)
 @given(headers(), st.data())
 def test_any_flipped_bit_is_found(header: SprHeader, data: st.DataObject) -> None:
     stream = bytearray(pack(header, payload_for(header)))
@@ -125,6 +127,7 @@ def test_any_flipped_bit_is_found(header: SprHeader, data: st.DataObject) -> Non
     assert caught.value.code in DAMAGE
 
 
+@settings(deadline=None)
 @given(headers(), st.data())
 def test_any_cut_or_addition_is_found(header: SprHeader, data: st.DataObject) -> None:
     stream = pack(header, payload_for(header))
@@ -136,7 +139,7 @@ def test_any_cut_or_addition_is_found(header: SprHeader, data: st.DataObject) ->
         unpack(stream + data.draw(st.binary(min_size=1, max_size=9)))
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.binary(max_size=60).map(lambda tail: b"SPR\x01" + tail)))
 def test_random_bytes_give_one_error_and_nothing_else(data: bytes) -> None:
     for read in (read_header, unpack, unpack_partial, true_kbps, lambda stream: cut(stream, 3)):
@@ -173,6 +176,7 @@ def test_a_later_version_asks_for_an_update() -> None:
         unpack(data[:3] + b"\x02" + data[4:])
 
 
+@settings(deadline=None)
 @given(headers(), st.integers(1, 31))
 def test_cutting_codebooks_equals_encoding_with_fewer(header: SprHeader, keep: int) -> None:
     data = pack(header, payload_for(header))
@@ -188,6 +192,7 @@ def test_cutting_codebooks_equals_encoding_with_fewer(header: SprHeader, keep: i
         assert len(shorter) <= len(data)
 
 
+@settings(deadline=None)
 @given(headers(), st.data())
 def test_a_stream_still_arriving_gives_its_whole_frames(header: SprHeader, data: st.DataObject) -> None:
     payload = payload_for(header)
