@@ -1,0 +1,50 @@
+"""Every table of the catalog under one name; importing this module registers all of them in `metadata`."""
+
+from sqlmodel import SQLModel
+
+from spresso_assets.catalog.tables_assets import (
+    Asset,
+    AssetField,
+    AssetTag,
+    AssetText,
+    Collection,
+    CollectionItem,
+    RawChunk,
+    Tag,
+)
+from spresso_assets.catalog.tables_codec import CodecModel, Embedding, EncodeProfile, Rendition
+from spresso_assets.catalog.tables_files import SourceFile, WatchRoot
+from spresso_assets.catalog.tables_work import (
+    ApiToken,
+    Batch,
+    CatalogSetting,
+    EventLog,
+    Job,
+    QueuePause,
+)
+
+metadata = SQLModel.metadata
+
+__all__ = [
+    "ApiToken",
+    "Asset",
+    "AssetField",
+    "AssetTag",
+    "AssetText",
+    "Batch",
+    "CatalogSetting",
+    "CodecModel",
+    "Collection",
+    "CollectionItem",
+    "Embedding",
+    "EncodeProfile",
+    "EventLog",
+    "Job",
+    "QueuePause",
+    "RawChunk",
+    "Rendition",
+    "SourceFile",
+    "Tag",
+    "WatchRoot",
+    "metadata",
+]

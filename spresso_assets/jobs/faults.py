@@ -1,0 +1,38 @@
+"""What an exception means for a job: every fault becomes a `SpressoError` with a code and a kind."""
+
+import errno
+
+from spresso_assets.errors import FaultKind, SpressoError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def as_spresso_error(error: BaseException) -> SpressoError:
+    """The error itself if it is one of ours, else the nearest match.
+
+    Out of memory and input/output errors may pass; a full disk needs a person; anything else is a defect of this
+    program, which trying again would only repeat.
+    """
+    if isinstance(error, SpressoError):
+        return error
+    if isinstance(error, MemoryError):
+        return SpressoError(
+            "Not enough memory for this sound",
+            code="out_of_memory",
+            hint="Close other programs, or run with fewer workers; it will be tried again",
+            kind=FaultKind.RETRYABLE,
+        )
+    if isinstance(error, OSError):
+        full = error.errno in FULL
+        where = f"{error.filename}: " if error.filename else ""
+        return SpressoError(
+            f"{where}{error.strerror or error}",
+            code="disk_full" if full else "io_error",
+            hint="Free some space" if full else "Check the disk or share; it will be tried again",
+            kind=FaultKind.ENVIRONMENT if full else FaultKind.RETRYABLE,
+        )
+    return SpressoError(
+        f"{type(error).__name__}: {error}",
+        code="internal_error",
+        hint="This is a defect of the program: 'spresso jobs show' has the details to report",
+    )

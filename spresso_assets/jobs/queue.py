@@ -1,0 +1,312 @@
+"""The life of a job: enqueue, claim, heartbeat, finish, fail, release.
+
+    queued -> running -> succeeded | failed | cancelled, and back to queued by a retry, a release or the reaper.
+
+Every change is one guarded statement in the caller's transaction. A result is written in the transaction that
+finishes its job, so a killed worker leaves either both or neither: execution is at least once, the result exactly once.
+"""
+
+import random
+import traceback as tracebacks
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import CursorResult, or_, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col
+
+from spresso_assets.catalog.columns import new_uid
+from spresso_assets.catalog.engine import database_now
+from spresso_assets.catalog.models import Batch, Job, QueuePause
+from spresso_assets.catalog.tables_work import ACTIVE_JOB
+from spresso_assets.errors import FaultKind, SpressoError
+from spresso_assets.jobs.faults import as_spresso_error
+
+QUEUE_OF_KIND = {"probe": "io", "encode": "encode"}
+LEASE_S = 120.0
+BACKOFF_BASE_S, BACKOFF_FACTOR, BACKOFF_CAP_S = 5.0, 4.0, 3600.0
+ENVIRONMENT_PAUSE_S = 300.0
+ENVIRONMENT = "environment"  # who paused a queue because no job could have worked
+TRACEBACK_CHARACTERS = 5000
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this worker holds until its lease ends; ``fence`` proves it."""
+
+    id: int
+    uid: str
+    kind: str
+    fence: int
+    owner: str
+    attempt: int
+    crashes: int
+    asset_id: int | None
+    source_file_id: int | None
+    profile_id: int | None
+    batch_id: int | None
+    cost_s: float
+    trigger: str
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """Which jobs of a worker are still its own, and which of them somebody wants stopped."""
+
+    held: frozenset[int]
+    cancel: frozenset[int]
+
+
+def enqueue(
+    session: Session,
+    kind: str,
+    dedupe_key: str,
+    *,
+    asset_id: int | None = None,
+    source_file_id: int | None = None,
+    profile_id: int | None = None,
+    batch_id: int | None = None,
+    params: dict[str, Any] | None = None,
+    priority: int = 0,
+    cost_s: float = 0.0,
+    trigger: str = "cli",
+) -> str | None:
+    """Ask for work, unless the same work is already queued or running.
+
+    Args:
+        kind: a key of `QUEUE_OF_KIND`.
+        dedupe_key: names the work and everything that its result depends on.
+        cost_s: seconds of sound.
+
+    Returns:
+        the new job's uid, None if an active job has the same ``dedupe_key``.
+    """
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    values = Job(
+        uid=new_uid(),
+        kind=kind,
+        dedupe_key=dedupe_key,
+        asset_id=asset_id,
+        source_file_id=source_file_id,
+        profile_id=profile_id,
+        batch_id=batch_id,
+        params=params or {},
+        queue=QUEUE_OF_KIND[kind],
+        priority=priority,
+        cost_s=cost_s,
+        trigger=trigger,
+    ).model_dump(exclude={"id"})
+    statement = (
+        dialect.insert(Job)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=["dedupe_key"], index_where=text(ACTIVE_JOB))
+        .returning(col(Job.uid))
+    )
+    return session.connection().execute(statement).scalar_one_or_none()
+
+
+def claim(
+    session: Session, owner: str, lease_s: float = LEASE_S, queues: Sequence[str] = ("io", "encode")
+) -> Claim | None:
+    """Take the next ready job; None if there is none."""
+    return next(iter(claim_batch(session, owner, lease_s=lease_s, queues=queues, limit=1)), None)
+
+
+def claim_batch(
+    session: Session,
+    owner: str,
+    *,
+    lease_s: float = LEASE_S,
+    queues: Sequence[str] = ("io", "encode"),
+    limit: int = 16,
+    max_cost_s: float = 120.0,
+) -> list[Claim]:
+    """Take ready jobs that can run together: same kind and profile, at most ``limit`` and ``max_cost_s`` of sound.
+
+    Jobs that were running when a worker died come last, and alone: what kills workers then harms nothing else.
+    A first job longer than ``max_cost_s`` is taken alone.
+    """
+    now = database_now(session)
+    connection = session.connection()
+    paused_queues = select(col(QueuePause.queue)).where(
+        or_(col(QueuePause.expires_at).is_(None), col(QueuePause.expires_at) > now)
+    )
+    stopped_batches = select(col(Batch.id)).where(
+        col(Batch.state) == "paused",
+        or_(col(Batch.pause_expires_at).is_(None), col(Batch.pause_expires_at) > now),
+    )
+    candidates = (
+        select(col(Job.id), col(Job.kind), col(Job.profile_id), col(Job.cost_s), col(Job.crashes))
+        .where(
+            col(Job.status) == "queued",
+            col(Job.queue).in_(queues),
+            col(Job.queue).not_in(paused_queues),
+            col(Job.not_before) <= now,
+            or_(col(Job.batch_id).is_(None), col(Job.batch_id).not_in(stopped_batches)),
+        )
+        .order_by(col(Job.crashes), col(Job.priority), col(Job.id))
+        .with_for_update(skip_locked=True, of=Job)
+    )
+    head = connection.execute(candidates.limit(1)).first()
+    if head is None:
+        return []
+    chosen, cost_s = [head.id], head.cost_s
+    if limit > 1 and head.crashes == 0:
+        alike = candidates.where(
+            col(Job.kind) == head.kind,
+            col(Job.profile_id).is_not_distinct_from(head.profile_id),
+            col(Job.crashes) == 0,
+            col(Job.id) != head.id,
+        )
+        for row in connection.execute(alike.limit(limit - 1)).all():
+            if cost_s + row.cost_s > max_cost_s:
+                break
+            chosen.append(row.id)
+            cost_s += row.cost_s
+    return _take(session, owner, chosen, lease_s, now)
+
+
+def claim_uid(session: Session, owner: str, uid: str, lease_s: float = LEASE_S) -> Claim | None:
+    """Take one job by its public id; None if it is not waiting (done, running elsewhere, or not yet due)."""
+    now = database_now(session)
+    row = session.connection().execute(
+        select(col(Job.id))
+        .where(col(Job.uid) == uid, col(Job.status) == "queued", col(Job.not_before) <= now)
+        .with_for_update(skip_locked=True)
+    )
+    job_id = row.scalar_one_or_none()
+    return None if job_id is None else next(iter(_take(session, owner, [job_id], lease_s, now)), None)
+
+
+def _take(session: Session, owner: str, job_ids: list[int], lease_s: float, now: int) -> list[Claim]:
+    statement = (
+        update(Job)
+        .where(col(Job.id).in_(job_ids), col(Job.status) == "queued")
+        .values(
+            status="running",
+            lease_owner=owner,
+            lease_until=now + int(lease_s * 1e6),
+            fence=col(Job.fence) + 1,
+            attempt=col(Job.attempt) + 1,
+            started_at=now,
+            progress=0.0,
+        )
+        .returning(
+            col(Job.id), col(Job.uid), col(Job.kind), col(Job.fence), col(Job.lease_owner), col(Job.attempt),
+            col(Job.crashes), col(Job.asset_id), col(Job.source_file_id), col(Job.profile_id), col(Job.batch_id),
+            col(Job.cost_s), col(Job.trigger), col(Job.params),
+        )
+    )  # fmt: skip
+    claims = [Claim(*tuple(row)) for row in session.connection().execute(statement)]
+    return sorted(claims, key=lambda claim: job_ids.index(claim.id))
+
+
+def heartbeat(session: Session, claims: Sequence[Claim], lease_s: float = LEASE_S) -> Heartbeat:
+    """Extend the leases of jobs that are still ours. Call it every third of the lease."""
+    if not claims:
+        return Heartbeat(frozenset(), frozenset())
+    fences = {claim.id: claim.fence for claim in claims}
+    statement = (
+        update(Job)
+        .where(col(Job.id).in_(fences), col(Job.status) == "running", col(Job.lease_owner) == claims[0].owner)
+        .values(lease_until=database_now(session) + int(lease_s * 1e6))
+        .returning(col(Job.id), col(Job.fence), col(Job.cancel_requested))
+    )
+    rows = session.connection().execute(statement).all()
+    held = [row for row in rows if fences[row.id] == row.fence]
+    return Heartbeat(frozenset(row.id for row in held), frozenset(row.id for row in held if row.cancel_requested))
+
+
+def finish(session: Session, claim: Claim, result: dict[str, Any] | None = None) -> None:
+    """Mark a job done; write its result in the same transaction, after this.
+
+    Raises:
+        SpressoError: ``lease_lost`` if another worker took over meanwhile; roll back, its result is not ours to write.
+    """
+    _close(session, claim, status="succeeded", result=result or {}, progress=1.0, error_code=None, error_kind=None,
+           message=None, hint=None, traceback=None)  # fmt: skip
+
+
+def cancelled(session: Session, claim: Claim) -> None:
+    """Close a job that was running when somebody asked to stop it."""
+    _close(session, claim, status="cancelled")
+
+
+def fail(session: Session, claim: Claim, error: BaseException) -> str:
+    """Record what went wrong and decide what happens next.
+
+    Retryable faults go back to the queue with a growing pause until the attempts are used up; permanent ones fail;
+    faults of the environment put the job back uncounted and pause its queue: one report, not ten thousand failures.
+
+    Returns:
+        the job's new status: ``queued`` or ``failed``.
+
+    Raises:
+        SpressoError: ``lease_lost``.
+    """
+    fault = as_spresso_error(error)
+    now = database_now(session)
+    limits = session.connection().execute(
+        select(col(Job.max_attempts), col(Job.queue)).where(col(Job.id) == claim.id)
+    ).one()  # fmt: skip
+    report = {
+        "error_code": fault.code,
+        "error_kind": fault.kind.value,
+        "message": fault.message,
+        "hint": fault.hint,
+        "traceback": None if fault is error else "".join(tracebacks.format_exception(error))[-TRACEBACK_CHARACTERS:],
+    }
+    if fault.kind is FaultKind.ENVIRONMENT:
+        _close(session, claim, status="queued", attempt=claim.attempt - 1, **report)
+        pause_until = now + int(ENVIRONMENT_PAUSE_S * 1e6)
+        pause = QueuePause(
+            queue=limits.queue, paused_by=ENVIRONMENT, reason=str(fault), paused_at=now, expires_at=pause_until
+        )
+        if session.get(QueuePause, limits.queue) is None:  # a person's pause stays as it is
+            session.add(pause)
+            session.flush()
+        return "queued"
+    if fault.kind is FaultKind.RETRYABLE and claim.attempt < limits.max_attempts:
+        _close(session, claim, status="queued", not_before=now + int(backoff_s(claim.attempt) * 1e6), **report)
+        return "queued"
+    _close(session, claim, status="failed", **report)
+    return "failed"
+
+
+def release(session: Session, claims: Sequence[Claim]) -> None:
+    """Give jobs back untouched and uncounted, for a worker that is told to stop. Jobs already lost are left alone."""
+    for claim in claims:
+        _guarded_update(session, claim, status="queued", attempt=claim.attempt - 1)
+
+
+def backoff_s(attempt: int) -> float:
+    """Pause before the next attempt: 5, 20, 80 s … at most an hour, spread so that failures do not march in step."""
+    return min(BACKOFF_BASE_S * BACKOFF_FACTOR ** (attempt - 1), BACKOFF_CAP_S) * random.uniform(0.5, 1.5)
+
+
+def _close(session: Session, claim: Claim, **values: Any) -> None:
+    if not _guarded_update(session, claim, **values):
+        raise SpressoError(
+            f"Job {claim.uid} was taken over by another worker",
+            code="lease_lost",
+            hint="Nothing to do: the other worker's result counts",
+            kind=FaultKind.RETRYABLE,
+        )
+
+
+def _guarded_update(session: Session, claim: Claim, **values: Any) -> bool:
+    if values["status"] != "queued":
+        values["finished_at"] = database_now(session)
+    result: CursorResult[Any] = session.connection().execute(
+        update(Job)
+        .where(
+            col(Job.id) == claim.id,
+            col(Job.status) == "running",
+            col(Job.fence) == claim.fence,
+            col(Job.lease_owner) == claim.owner,
+        )
+        .values(lease_owner=None, lease_until=None, **values)
+    )
+    return result.rowcount == 1
