@@ -215,7 +215,7 @@ def rain(rng: Rng, n: int) -> Signal:
 def wind(rng: Rng, n: int) -> Signal:
     gust = np.clip(0.55 + 0.5 * wander(rng, n, rng.uniform(0.4, 1.2)), 0.03, None)
     pitch = log_uniform(rng, 250, 700)
-    howl = rng.uniform(0.2, 1.5)
+    howl = log_uniform(rng, 0.5, 8.0)
     times = timeline(n)
 
     def gain(f: Signal, t: Signal) -> Signal:
@@ -460,7 +460,7 @@ def electric_spark(rng: Rng, n: int) -> Signal:
     gate = np.convolve(gate, np.full(96, 1 / 96))[:n]
     arc = bandpass(scatter(rng, n, 3000, 1.0), 1200, 16_000, 1) * np.abs(np.sin(2 * np.pi * mains * t))
     hum = harmonics(np.full(n, 2 * mains), 1 / np.arange(1, 20) ** 0.7)
-    return (unit_peak(arc) + rng.uniform(0.05, 0.25) * hum) * (0.03 + gate)
+    return (np.tanh(unit_rms(arc)) + rng.uniform(0.05, 0.2) * unit_peak(hum)) * (0.03 + gate)
 
 
 @recipe("a machine hums, steady drone of a motor", (3.0, 7.0))
