@@ -40,5 +40,7 @@ def test_named_file_must_exist(tmp_path: Path) -> None:
 
 
 def test_broker_password_is_not_printed(tmp_path: Path) -> None:
-    settings = load_settings(env={"SPRESSO_BROKER_URL": "redis://:canary@localhost/0", "XDG_CONFIG_HOME": str(tmp_path)})
+    settings = load_settings(
+        env={"SPRESSO_BROKER_URL": "redis://:canary@localhost/0", "XDG_CONFIG_HOME": str(tmp_path)}
+    )
     assert "canary" not in repr(settings)

@@ -1,0 +1,69 @@
+"""What every verb shares: settings, output, and the doors to the catalog and the codec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from spresso_assets.cli.output import Output
+from spresso_assets.config import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from spresso_assets.catalog.engine import Catalog
+
+
+@dataclass
+class State:
+    """Lives in `typer.Context.obj` for the time of one command."""
+
+    out: Output = field(default_factory=Output)
+    config: Path | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings of this command, read on first use."""
+        return load_settings(file=self.config, overrides=self.overrides)
+
+    def catalog(self, *, create: bool = False) -> Catalog:
+        """Open the catalog.
+
+        Raises:
+            SpressoError: `catalog_missing`, `catalog_locked`, `db_needs_upgrade`, ... with their exit codes.
+        """
+        from spresso_assets.catalog.engine import open_catalog
+
+        return open_catalog(self.settings.catalog, create=create)
+
+    @contextmanager
+    def change(self, dry_run: bool) -> Iterator[Session]:
+        """A write transaction of the catalog; `--dry-run` runs the same code and rolls it back."""
+        try:
+            with self.catalog().session() as session:
+                yield session
+                session.flush()
+                if dry_run:
+                    session.expunge_all()  # so that what was made can still be shown
+                    raise _Undo
+        except _Undo:
+            pass
+
+
+class _Undo(Exception):
+    """Rolls a transaction back although nothing went wrong."""
+
+
+def state_of(ctx: typer.Context) -> State:
+    """The state of the running command."""
+    state = ctx.obj
+    assert isinstance(state, State)
+    state.out.command = ctx.command_path.removeprefix("spresso").strip() or "spresso"
+    return state

@@ -1,0 +1,130 @@
+"""spresso train: the stages that make a model bundle, each resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Train a codec on your own sounds: prepare, then autoencoder, prior, adapter, quantizer, finetune, bundle.",
+)
+
+Run = Annotated[Path, typer.Option("--run", help="Folder of this training run; stages find each other below it.")]
+Minutes = Annotated[float, typer.Option("--max-minutes", help="Time budget, summed over resumed runs.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
+Config = Annotated[Path | None, typer.Option("--config", help="TOML file with one table per stage.", dir_okay=False)]
+Preset = Annotated[str, typer.Option("--preset", help="Model size: small or tiny.")]
+Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 lets torch decide.")]
+
+
+def _setup(threads: int) -> None:
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def _model(preset: str) -> Any:
+    from spresso_assets.codec.config import PRESETS
+
+    if preset not in PRESETS:
+        raise typer.BadParameter(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
+    return PRESETS[preset]
+
+
+def _loop(config: Path | None, stage: str, **given: Any) -> Any:
+    from spresso_assets.training.loop import LoopConfig
+    from spresso_assets.training.settings import apply, read_table
+
+    return apply(apply(LoopConfig(), given), read_table(config, stage).get("loop", {}))
+
+
+def _report(values: dict[str, float]) -> None:
+    for name, value in values.items():
+        typer.echo(f"{name}\t{value:.4f}")
+
+
+@app.command()
+def prepare(
+    data: Annotated[Path, typer.Argument(help="Folder of sounds; a manifest.csv (path, split) in it is honoured.")],
+    run: Run = Path("runs/small"),
+    preset: Preset = "small",
+    procedural: Annotated[int, typer.Option(help="Procedurally made sounds to add to the training split.")] = 600,
+) -> None:
+    """Analyse every sound once and cache its latents."""
+    from spresso_assets.training.data import build_cache
+
+    _report(build_cache(data, run / "data", _model(preset).autoencoder, procedural=procedural))
+
+
+@app.command()
+def autoencoder(
+    data: Annotated[Path, typer.Argument(help="The folder of sounds that 'prepare' was given.")],
+    run: Run = Path("runs/small"),
+    preset: Preset = "small",
+    max_minutes: Minutes = 30,
+    resume: Resume = False,
+    config: Config = None,
+    device: Device = "cpu",
+    threads: Threads = 0,
+) -> None:
+    """The AudioAE's decoder (independent of the other stages; they need only 'prepare')."""
+    from spresso_assets.training.autoencoder import AutoencoderTrainingConfig, build_wave_cache, train_autoencoder
+    from spresso_assets.training.settings import apply, read_table
+
+    _setup(threads)
+    if not (run / "data" / "waves-val.safetensors").exists():
+        build_wave_cache(data, run / "data")
+    loop = _loop(config, "autoencoder", max_minutes=max_minutes)
+    table = {k: v for k, v in read_table(config, "autoencoder").items() if k != "loop"}
+    cfg = apply(AutoencoderTrainingConfig(), table)
+    _report(
+        train_autoencoder(_model(preset), run / "data", run / "autoencoder", loop, cfg, resume=resume, device=device)
+    )
+
+
+@app.command()
+def prior(
+    run: Run = Path("runs/small"),
+    preset: Preset = "small",
+    max_minutes: Minutes = 15,
+    resume: Resume = False,
+    config: Config = None,
+    device: Device = "cpu",
+    threads: Threads = 0,
+) -> None:
+    """Stage 1: the diffusion prior on latents alone."""
+    from spresso_assets.training.prior import train_prior
+
+    _setup(threads)
+    loop = _loop(config, "prior", max_minutes=max_minutes)
+    _report(train_prior(_model(preset), run / "data", run / "prior", loop, resume=resume, device=device))
+
+
+@app.command()
+def adapter(
+    run: Run = Path("runs/small"),
+    preset: Preset = "small",
+    max_minutes: Minutes = 100,
+    resume: Resume = False,
+    config: Config = None,
+    lora_rank: Annotated[int, typer.Option(help="LoRA on the frozen prior (paper); 0 trains the whole denoiser.")] = 0,
+    device: Device = "cpu",
+    threads: Threads = 0,
+) -> None:
+    """Stage 2: latent encoder and conditioned denoiser."""
+    from spresso_assets.training.adapter import AdapterConfig, train_adapter
+    from spresso_assets.training.settings import apply, read_table
+
+    _setup(threads)
+    loop = _loop(config, "adapter", max_minutes=max_minutes)
+    table = {k: v for k, v in read_table(config, "adapter").items() if k != "loop"}
+    cfg = apply(AdapterConfig(lora_rank=lora_rank), table)
+    prior_run = run / "prior" if (run / "prior").exists() else None
+    _report(
+        train_adapter(_model(preset), run / "data", prior_run, run / "adapter", loop, cfg, resume=resume, device=device)
+    )

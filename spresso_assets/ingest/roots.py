@@ -1,0 +1,184 @@
+"""Watch roots: the folders whose sounds belong to the catalog. They are only ever read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from spresso_assets.catalog.models import SourceFile, WatchRoot
+from spresso_assets.catalog.tables_files import ROOT_MODES
+from spresso_assets.errors import ExitCode, SpressoError
+from spresso_assets.ingest.globs import Rules, Verdict
+from spresso_assets.ingest.mounts import backend_for
+
+SETTABLE = frozenset(
+    [
+        "name",
+        "mode",
+        "settle_s",
+        "poll_s",
+        "include",
+        "exclude",
+        "tags_from_dirs",
+        "default_profile",
+        "removal_cap",
+        "abort_cap",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class RootSummary:
+    """A root and how many of its files are in which state."""
+
+    root: WatchRoot
+    files: dict[str, int]
+
+    def record(self) -> dict[str, Any]:
+        """JSON form."""
+        from spresso_assets.catalog.columns import iso_utc
+
+        fields = self.root.model_dump(exclude={"id", "device_id"})
+        for name in ("created_at", "last_scan_at", "last_event_at"):
+            fields[name] = iso_utc(fields[name]) if fields[name] is not None else None
+        return {**fields, "files": self.files}
+
+
+def rules_of(root: WatchRoot) -> Rules:
+    """The root's patterns in the form that the walk uses."""
+    return Rules(tuple(root.include), tuple(root.exclude))
+
+
+def add_root(
+    session: Session, path: Path, *, name: str | None = None, mode: str = "auto", **settings: Any
+) -> WatchRoot:
+    """Register a folder.
+
+    Args:
+        session: an open write transaction.
+        path: an existing folder; stored absolute, symbolic links resolved.
+        name: what people call it; by default the folder's name, made unique.
+        mode: 'auto', 'native', 'poll' or 'scan' (see `mounts.backend_for`).
+        settings: any of `SETTABLE`.
+
+    Raises:
+        SpressoError: `not_a_folder`, `root_exists`, `root_overlaps`, `root_name_taken`, `unknown_setting`.
+    """
+    folder = path.resolve()
+    if not folder.is_dir():
+        raise SpressoError(f"{path} is not a folder", code="not_a_folder", hint="A root is a folder with sounds in it.")
+    for other in session.exec(select(WatchRoot)):
+        there = Path(other.path)
+        if there == folder:
+            raise SpressoError(
+                f"{folder} is root '{other.name}' already", code="root_exists", hint=f"spresso scan {other.name}"
+            )
+        # A file in two roots would be two rows that both claim it, with two sets of rules.
+        if folder.is_relative_to(there) or there.is_relative_to(folder):
+            raise SpressoError(
+                f"{folder} overlaps with root '{other.name}' ({there})",
+                code="root_overlaps",
+                hint="Scan a part of it instead: spresso scan PATH.",
+            )
+    if name is None:
+        name = _free_name(session, folder.name or "root")
+    root = WatchRoot(name=name, path=str(folder), device_id=folder.stat().st_dev)
+    change_root(session, root, mode=mode, **settings)
+    session.add(root)
+    session.flush()
+    return root
+
+
+def change_root(session: Session, root: WatchRoot, **settings: Any) -> None:
+    """Change settings of a root.
+
+    Raises:
+        SpressoError: `unknown_setting`, `bad_setting`, `root_name_taken`.
+    """
+    for key, value in settings.items():
+        if key not in SETTABLE:
+            raise _bad(f"a root has no setting '{key}'", f"It has: {', '.join(sorted(SETTABLE))}.", "unknown_setting")
+        if key == "mode" and value not in ROOT_MODES:
+            raise _bad(f"mode '{value}' does not exist", f"Modes: {', '.join(ROOT_MODES)}.")
+        if key in ("removal_cap", "abort_cap") and not 0 <= value <= 1:
+            raise _bad(f"{key} is a share between 0 and 1, not {value}", "0.05 is five percent.")
+        if key in ("settle_s", "poll_s") and value < 0:
+            raise _bad(f"{key} cannot be negative", "It is a number of seconds.")
+        if key == "name" and value != root.name:
+            _refuse_taken(session, value)
+        setattr(root, key, value)
+    root.backend = backend_for(Path(root.path), root.mode)
+
+
+def find_root(session: Session, name_or_path: str) -> WatchRoot:
+    """The root with this name or folder.
+
+    Raises:
+        SpressoError: `root_unknown` (exit code 4).
+    """
+    root = session.exec(select(WatchRoot).where(WatchRoot.name == name_or_path)).first()
+    if root is None:
+        root = session.exec(select(WatchRoot).where(WatchRoot.path == str(Path(name_or_path).resolve()))).first()
+    if root is None:
+        names = session.exec(select(WatchRoot.name).order_by(WatchRoot.name)).all()
+        raise SpressoError(
+            f"there is no root '{name_or_path}'",
+            code="root_unknown",
+            hint=f"Roots: {', '.join(names)}." if names else "Add one: spresso root add PATH.",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    return root
+
+
+def root_of_path(session: Session, path: Path) -> tuple[WatchRoot, str] | None:
+    """The root that holds `path`, and the path relative to it with forward slashes; None if no root does."""
+    absolute = path.parent.resolve() / path.name if path.name else path.resolve()
+    for root in session.exec(select(WatchRoot)):
+        if absolute.is_relative_to(root.path):
+            rel_path = absolute.relative_to(root.path).as_posix()
+            return root, "" if rel_path == "." else rel_path
+    return None
+
+
+def list_roots(session: Session) -> list[RootSummary]:
+    """All roots by name, with their file counts."""
+    counts: dict[int, dict[str, int]] = {}
+    query = select(SourceFile.root_id, SourceFile.state, func.count()).group_by(
+        col(SourceFile.root_id), col(SourceFile.state)
+    )
+    for root_id, state, number in session.exec(query):
+        counts.setdefault(root_id, {})[state] = number
+    roots = session.exec(select(WatchRoot).order_by(WatchRoot.name)).all()
+    return [RootSummary(root, counts.get(root.id or 0, {})) for root in roots]
+
+
+def judge_path(root: WatchRoot, path: Path) -> Verdict:
+    """Whether `path` would be taken by a scan of the root, and why.
+
+    Raises:
+        SpressoError: `outside_root`.
+    """
+    absolute = path.parent.resolve() / path.name
+    if not absolute.is_relative_to(root.path):
+        raise SpressoError(f"{path} is not in root '{root.name}' ({root.path})", code="outside_root")
+    if absolute.is_symlink():
+        return Verdict(False, "symbolic links are not followed")
+    return rules_of(root).verdict(absolute.relative_to(root.path).as_posix())
+
+
+def _free_name(session: Session, wanted: str) -> str:
+    taken = set(session.exec(select(WatchRoot.name)))
+    return next(name for n in range(1, len(taken) + 2) if (name := wanted if n == 1 else f"{wanted}-{n}") not in taken)
+
+
+def _refuse_taken(session: Session, name: str) -> None:
+    if session.exec(select(WatchRoot.id).where(WatchRoot.name == name)).first() is not None:
+        raise SpressoError(f"another root is called '{name}'", code="root_name_taken", hint="Choose another --name.")
+
+
+def _bad(message: str, hint: str, code: str = "bad_setting") -> SpressoError:
+    return SpressoError(message, code=code, hint=hint, exit_code=ExitCode.USAGE)
