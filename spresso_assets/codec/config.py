@@ -12,6 +12,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from spresso_assets.codec.quantizer_config import QuantizerConfig
+
 SAMPLE_RATE = 48_000
 HOP = 480  # samples per latent frame: 100 Hz
 
@@ -128,17 +130,6 @@ class LatentEncoderConfig:
 
 
 @dataclass(frozen=True)
-class QuantizerPreset:
-    """Sizes of the QINCo2 of one frame rate (see `quantizer.QuantizerConfig`)."""
-
-    codebooks: int
-    bits: int
-    width: int = 64
-    hidden: int = 96
-    blocks: int = 2
-
-
-@dataclass(frozen=True)
 class ModelConfig:
     """A whole codec: what a bundle's config.json holds."""
 
@@ -146,7 +137,7 @@ class ModelConfig:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     latent_encoder: LatentEncoderConfig = field(default_factory=LatentEncoderConfig)
-    quantizers: dict[str, QuantizerPreset] = field(default_factory=dict)
+    quantizers: dict[str, QuantizerConfig] = field(default_factory=dict)
     sigma_data: float = 0.5
     window_frames: int = 500  # 5 s: what training saw
 
@@ -169,30 +160,34 @@ class ModelConfig:
             autoencoder=AutoencoderConfig(**tuples(data["autoencoder"])),
             transformer=TransformerConfig(**tuples(data["transformer"])),
             latent_encoder=LatentEncoderConfig(**tuples(data["latent_encoder"])),
-            quantizers={k: QuantizerPreset(**v) for k, v in data["quantizers"].items()},
+            quantizers={k: QuantizerConfig(**v) for k, v in data["quantizers"].items()},
             sigma_data=data["sigma_data"],
             window_frames=data["window_frames"],
         )
 
 
-def _quantizers(**sizes: Any) -> dict[str, QuantizerPreset]:
+def _quantizers(own_1hz: int, own: int | None = None, **sizes: Any) -> dict[str, QuantizerConfig]:
     return {
-        "25hz": QuantizerPreset(codebooks=10, bits=10, **sizes),
-        "11hz": QuantizerPreset(codebooks=12, bits=10, **sizes),
-        "5hz": QuantizerPreset(codebooks=8, bits=12, **sizes),
-        "1hz": QuantizerPreset(codebooks=25, bits=12, **sizes),
+        "25hz": QuantizerConfig(codebooks=10, bits=10, own_codebooks=own, **sizes),
+        "11hz": QuantizerConfig(codebooks=12, bits=10, own_codebooks=own, **sizes),
+        "5hz": QuantizerConfig(codebooks=8, bits=12, own_codebooks=own, **sizes),
+        "1hz": QuantizerConfig(codebooks=25, bits=12, own_codebooks=own_1hz, **sizes),
     }
 
 
 PRESETS: dict[str, ModelConfig] = {
     # What ships: one adapter shared by all frame rates, because its compute budget is hours.
-    "small": ModelConfig(name="small", quantizers=_quantizers()),
+    "small": ModelConfig(
+        name="small",
+        # Late residuals look alike: at 1 Hz eighteen of the 25 steps share one codebook, and the bundle stays small.
+        quantizers=_quantizers(own_1hz=8),
+    ),
     # For tests: every code path in about 1 MB of random weights.
     "tiny": ModelConfig(
         name="tiny",
         autoencoder=AutoencoderConfig(width=32, hidden=64, depth=2, refine_steps=1),
         transformer=TransformerConfig(dim=32, head_dim=16, mm_blocks=2, audio_blocks=1, text_width=16),
         latent_encoder=LatentEncoderConfig(dim=32, head_dim=16, blocks=1),
-        quantizers=_quantizers(width=16, hidden=16, blocks=1),
+        quantizers=_quantizers(own_1hz=1, own=1, width=16, hidden=16, blocks=1),
     ),
 }

@@ -25,6 +25,7 @@ from spresso_assets.errors import SpressoError
 from spresso_assets.training.loop import load_checkpoint, save_checkpoint
 
 SPEEDS = (1.0, 0.8, 1.25, 0.64, 1.55)
+SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3"})
 TAIL_FRAMES = 4  # silence kept after each sound, so that its end is seen
 
 
@@ -37,7 +38,7 @@ class Item:
 
 
 def list_items(data: Path, manifest: Path | None = None) -> list[Item]:
-    """Sounds under ``data``; the split comes from a manifest.csv (path, split) or else from a hash of the path (5 % val).
+    """Sounds under ``data``; split by manifest.csv (path, split), else by path hash (5 % val).
 
     Raises:
         SpressoError: ``no_training_data`` if nothing is found.
@@ -47,35 +48,54 @@ def list_items(data: Path, manifest: Path | None = None) -> list[Item]:
         with manifest.open(newline="", encoding="utf-8") as f:
             items = [Item(data / row["path"], row["split"]) for row in csv.DictReader(f)]
     else:
-        paths = sorted(p for p in data.rglob("*") if p.suffix.lower() in {".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3"})
+        paths = sorted(
+            p for p in data.rglob("*") if p.suffix.lower() in {".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3"}
+        )
         items = [
             Item(p, "val" if hashlib.sha256(str(p.relative_to(data)).encode()).digest()[0] < 13 else "train")
             for p in paths
         ]
     if not items:
-        raise SpressoError(f"no sounds under {data}", code="no_training_data", hint="Point --data at a folder of sounds.")
+        raise SpressoError(
+            f"no sounds under {data}", code="no_training_data", hint="Point --data at a folder of sounds."
+        )
     return items
 
 
-def load_mono(path: Path, speed: float = 1.0) -> np.ndarray:
-    """Mono mix at 48 kHz, played ``speed`` times as fast (pitch moves along), at the codec's level: float32 [N]."""
+def load_mono(path: Path, speeds: tuple[float, ...] = (1.0,)) -> list[np.ndarray]:
+    """Mono mix at 48 kHz at the codec's level, once per playback speed (pitch moves along): float32 [N] each."""
     from spresso_assets.audio.read import read_audio
     from spresso_assets.audio.resample import resample
 
     sound = read_audio(path)
     mono_1N = sound.samples.mean(0, keepdims=True)
-    if sound.sample_rate != SAMPLE_RATE or speed != 1.0:
-        mono_1N = resample(mono_1N, round(sound.sample_rate * speed), SAMPLE_RATE)
-    return (mono_1N * linear_gain(gain_steps(mono_1N)))[0].astype(np.float32)
+    variants = []
+    for speed in speeds:
+        played_1N = resample(mono_1N, round(sound.sample_rate * speed), SAMPLE_RATE)
+        variants.append((played_1N * linear_gain(gain_steps(played_1N)))[0].astype(np.float32))
+    return variants
 
 
-def _procedural(count: int, seed: int) -> Iterator[np.ndarray]:
+def procedural_sounds(count: int, seed: int) -> Iterator[np.ndarray]:
+    """``count`` sounds of our own generator, mono at the codec's level: float32 [N] each."""
     from spresso_assets.audio.procedural import CATALOGUE, synthesise
 
     names = sorted(CATALOGUE)
     for i in range(count):
         mono_1N = synthesise(names[i % len(names)], seed + i).mean(0, keepdims=True).astype(np.float32)
         yield (mono_1N * linear_gain(gain_steps(mono_1N)))[0]
+
+
+@torch.no_grad()
+def _analyse(encoder: LogMelEncoder, audio_1N: Tensor, chunk: int = 500) -> Tensor:
+    """[1, N] -> [T, C] float16, in chunks with context: whole minutes at once spend their time on page faults."""
+    margin, total = encoder.margin, audio_1N.shape[1] // HOP
+    pieces = []
+    for start in range(0, total, chunk):
+        low, high = max(0, start - margin), min(total, start + chunk + margin)
+        piece_TC = encoder(audio_1N[:, low * HOP : high * HOP])[0]
+        pieces.append(piece_TC[start - low : start - low + min(chunk, total - start)].half())
+    return torch.cat(pieces)
 
 
 def build_cache(
@@ -104,19 +124,18 @@ def build_cache(
             wanted = math.ceil(len(mono_N) / HOP) + TAIL_FRAMES
             padded_1N = torch.zeros(1, wanted * HOP)
             padded_1N[0, : len(mono_N)] = torch.from_numpy(mono_N)
-            with torch.no_grad():
-                frames.append(encoder(padded_1N)[0].half())
+            frames.append(_analyse(encoder, padded_1N))
             names.append(name)
 
         for item in (i for i in list_items(data, manifest) if i.split == split):
-            for speed in speeds if split == "train" else (1.0,):
-                try:
-                    add(load_mono(item.path, speed), f"{item.path.relative_to(data)}@{speed}")
-                except SpressoError as e:
-                    skipped.append({"path": str(item.path.relative_to(data)), "error": e.code})
-                    break
+            wanted = speeds if split == "train" else (1.0,)
+            try:
+                for speed, mono_N in zip(wanted, load_mono(item.path, wanted), strict=True):
+                    add(mono_N, f"{item.path.relative_to(data)}@{speed}")
+            except SpressoError as e:
+                skipped.append({"path": str(item.path.relative_to(data)), "error": e.code})
         if split == "train":
-            for i, mono_N in enumerate(_procedural(procedural, seed=1000)):
+            for i, mono_N in enumerate(procedural_sounds(procedural, seed=1000)):
                 add(mono_N, f"procedural/{i}")
         length_I = torch.tensor([len(f) for f in frames])
         all_KC = torch.cat(frames)

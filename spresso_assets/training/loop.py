@@ -141,7 +141,9 @@ class Loop:
             module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
         for name, p in self.named.items():
             self.ema[name].copy_(tensors[f"ema.{name}"])
-            state = {k: tensors[f"opt.{k}.{name}"] for k in ("step", "exp_avg", "exp_avg_sq") if f"opt.{k}.{name}" in tensors}
+            state = {
+                k: tensors[f"opt.{k}.{name}"] for k in ("step", "exp_avg", "exp_avg_sq") if f"opt.{k}.{name}" in tensors
+            }
             if state:
                 self.optimizer.state[p] = {k: v.to(p.device) if k != "step" else v for k, v in state.items()}
         self.step, self.elapsed, self.best = header["step"], header["elapsed"], header["best"]

@@ -1,0 +1,160 @@
+"""Model bundles: a folder with config.json, weights.safetensors and MODEL_CARD.md, named by the hash of its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spresso_assets.codec.config import PRESETS, ModelConfig
+from spresso_assets.errors import ExitCode, FaultKind, SpressoError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from spresso_assets.codec.codec import SPresso
+
+CONFIG, WEIGHTS, CARD = "config.json", "weights.safetensors", "MODEL_CARD.md"
+SHIPPED = Path(__file__).resolve().parent.parent / "models" / "small"
+
+
+def default_bundle() -> Path:
+    """The bundle that ships with the package."""
+    return SHIPPED
+
+
+def weights_hash(bundle: Path) -> str:
+    """SHA-256 of the weights file: the identity of the model in every stream and in the catalog.
+
+    Raises:
+        SpressoError: ``model_missing`` (exit 13).
+    """
+    path = bundle / WEIGHTS
+    if not path.is_file():
+        raise SpressoError(
+            f"no model weights in {bundle}",
+            code="model_missing",
+            hint="Name a bundle folder with --bundle, or reinstall the package to get the shipped one.",
+            exit_code=ExitCode.MODEL_MISSING,
+            kind=FaultKind.ENVIRONMENT,
+        )
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def read_config(bundle: Path) -> tuple[ModelConfig, dict[str, Any]]:
+    """Model sizes, and the bundle's other facts (recorded weights hash, measured quality). No torch.
+
+    Raises:
+        SpressoError: ``model_missing`` or ``bundle_corrupt``.
+    """
+    path = bundle / CONFIG
+    if not path.is_file():
+        weights_hash(bundle)  # says model_missing if the folder is no bundle at all
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return ModelConfig.from_dict(data["model"]), {k: v for k, v in data.items() if k != "model"}
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise SpressoError(
+            f"{bundle.name}/{CONFIG} is not a bundle description this release reads: {e}",
+            code="bundle_corrupt",
+            hint="Install the bundle again, or update spresso-assets.",
+            exit_code=ExitCode.MODEL_MISSING,
+            kind=FaultKind.ENVIRONMENT,
+        ) from e
+
+
+def save_bundle(bundle: Path, config: ModelConfig, modules: dict[str, nn.Module], facts: dict[str, Any]) -> str:
+    """Write weights (float16; statistics float32) and config; returns the weights hash."""
+    from safetensors.torch import save_file
+
+    bundle.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, Tensor] = {}
+    for name, module in modules.items():
+        for key, value in module.state_dict().items():
+            # Normalisation constants stay float32: a rounded mean would shift every latent.
+            keep = value.ndim == 0 or key.endswith(("mean_C", "std_C", "mean_D", "scale", "frequency_R", "phase_R"))
+            tensors[f"{name}.{key}"] = value.detach().cpu().contiguous() if keep else value.detach().cpu().half()
+    save_file(tensors, bundle / WEIGHTS)
+    digest = weights_hash(bundle)
+    data = {"model": config.to_dict(), "weights_sha256": digest, **facts}
+    (bundle / CONFIG).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    return digest
+
+
+def load_bundle(bundle: Path, device: str = "cpu") -> SPresso:
+    """Open a bundle and check it against its recorded hash.
+
+    Raises:
+        SpressoError: ``model_missing``, ``bundle_corrupt``, ``weights_mismatch`` (all exit 13).
+    """
+    from safetensors.torch import load_file
+
+    from spresso_assets.codec.codec import SPresso
+
+    digest = weights_hash(bundle)
+    config, facts = read_config(bundle)
+    if facts.get("weights_sha256") != digest:
+        raise SpressoError(
+            f"the weights of bundle '{config.name}' do not have the hash that its config records",
+            code="weights_mismatch",
+            hint="The file is damaged or was replaced: install the bundle again.",
+            exit_code=ExitCode.MODEL_MISSING,
+            kind=FaultKind.ENVIRONMENT,
+        )
+    modules = build_modules(config)
+    tensors = load_file(bundle / WEIGHTS)
+    rates = {k.split(".")[1] for k in tensors if k.startswith("quantizer.")}
+    modules = {k: m for k, m in modules.items() if not k.startswith("quantizer.") or k.split(".")[1] in rates}
+    try:
+        for name, module in modules.items():
+            prefix = f"{name}."
+            module.load_state_dict({k[len(prefix) :]: v.float() for k, v in tensors.items() if k.startswith(prefix)})
+    except RuntimeError as e:
+        raise SpressoError(
+            f"the weights of bundle '{config.name}' do not fit its config: {str(e).splitlines()[0]}",
+            code="bundle_corrupt",
+            exit_code=ExitCode.MODEL_MISSING,
+            kind=FaultKind.ENVIRONMENT,
+        ) from e
+    quantizers: Any = {k.split(".")[1]: m for k, m in modules.items() if k.startswith("quantizer.")}
+    parts: Any = modules
+    return SPresso(config, parts["autoencoder"], parts["transformer"], parts["encoder"], quantizers, digest, device)
+
+
+def build_modules(config: ModelConfig) -> dict[str, nn.Module]:
+    """Freshly initialised modules under the names that a bundle stores them by."""
+    from spresso_assets.codec.autoencoder import AudioAE
+    from spresso_assets.codec.latent_encoder import LatentEncoder
+    from spresso_assets.codec.quantizer import QINCo2
+    from spresso_assets.codec.transformer import Transformer
+
+    return {
+        "autoencoder": AudioAE(config.autoencoder, config.sigma_data),
+        "transformer": Transformer(config.transformer),
+        "encoder": LatentEncoder(config.latent_encoder),
+        **{f"quantizer.{rate}": QINCo2(q) for rate, q in config.quantizers.items()},
+    }
+
+
+def write_random_bundle(bundle: Path, preset: str = "tiny", seed: int = 0) -> str:
+    """An untrained bundle: every code path, no quality. For tests and for measuring speed.
+
+    Returns:
+        The weights hash.
+    """
+    import torch
+
+    config = PRESETS[preset]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        modules = build_modules(config)
+        transformer: Any = modules["transformer"]
+        transformer.init_audio_down()
+        torch.nn.init.normal_(transformer.head.weight, std=0.02)  # zero-initialised: seeds would all sound alike
+        torch.nn.init.normal_(transformer.audio_modulation.weight, std=0.02)
+        autoencoder: Any = modules["autoencoder"]
+        autoencoder.mean_C.fill_(-5.0)
+        autoencoder.std_C.fill_(2.0)
+    return save_bundle(bundle, config, modules, {"trained": False})

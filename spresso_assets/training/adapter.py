@@ -1,0 +1,83 @@
+"""Step 1, the continuous diffusion autoencoder: g_psi, f_phi and audio-down on top of the prior (section 3.2).
+
+The paper freezes the prior and trains a LoRA on it; ``lora_rank > 0`` does that. ``lora_rank = 0`` trains the whole
+denoiser, which pays when the prior itself has seen hours and not months of compute: that is how `small` is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from spresso_assets.codec.config import ModelConfig
+from spresso_assets.codec.lora import add_lora, merge_lora
+from spresso_assets.training.denoising import Denoising, DenoisingConfig, require_cache
+from spresso_assets.training.loop import CHECKPOINT, Loop, LoopConfig, averaged_state
+
+LORA_TARGETS = ("audio.qkv.proj", "audio.out", "audio.mlp.0", "audio.mlp.2")
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Step 1 options; ``code_noise`` is the std, in units of z's own, added to half of the codes."""
+
+    lora_rank: int = 0
+    code_noise: float = 0.05
+    denoising: DenoisingConfig = field(default_factory=DenoisingConfig)
+
+
+def train_adapter(
+    model: ModelConfig,
+    data: Path,
+    prior: Path | None,
+    out: Path,
+    loop: LoopConfig,
+    cfg: AdapterConfig | None = None,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+) -> dict[str, float]:
+    """Train encoder and denoiser jointly; ``prior`` is the run folder of stage 1, or None to start from scratch.
+
+    Returns:
+        Relative error of D on val per rate and noise level.
+    """
+    require_cache(data)
+    cfg = cfg or AdapterConfig()
+    stage = Denoising(model, cfg.denoising, data, device)
+    if prior is not None:
+        stage.load(prior, "transformer")
+    stage.transformer.init_audio_down()
+    if cfg.lora_rank:
+        stage.transformer.requires_grad_(False)
+        add_lora(stage.transformer, cfg.lora_rank, LORA_TARGETS)
+        for name, p in stage.transformer.named_parameters():
+            if name.startswith(("f_phi.", "rate_vec.")) or "down_qkv" in name:
+                p.requires_grad_(True)
+        stage.transformer.to(stage.device)
+
+    def code(x0_BTC: Tensor, rate: str, generator: torch.Generator) -> Tensor:
+        z_BFD = stage.encoder(x0_BTC, rate)
+        if torch.is_grad_enabled() and cfg.code_noise:
+            noisy_B11 = (torch.rand(len(z_BFD), 1, 1, generator=generator) < 0.5).to(z_BFD.device)
+            noise_BFD = torch.randn(z_BFD.shape, generator=generator).to(z_BFD.device)
+            z_BFD = z_BFD + noisy_B11 * (cfg.code_noise * z_BFD.detach().std()) * noise_BFD
+        return z_BFD
+
+    runner = Loop(stage.modules(), loop, out, resume=resume)
+    return runner.run(lambda g, f: stage.step(g, f, code), lambda: stage.evaluate(code), "adapter")
+
+
+def merged_transformer(model: ModelConfig, run: Path, lora_rank: int, device: str = "cpu") -> dict[str, Tensor]:
+    """The run's averaged denoiser as plain weights: LoRA, if any, folded in."""
+    from spresso_assets.codec.transformer import Transformer
+
+    transformer = Transformer(model.transformer).to(device)
+    if lora_rank:
+        add_lora(transformer, lora_rank, LORA_TARGETS)
+    transformer.load_state_dict(averaged_state(run / CHECKPOINT, "transformer"))
+    merge_lora(transformer)
+    return transformer.state_dict()

@@ -1,0 +1,168 @@
+"""What prior, adapter and fine-tuning share: batches of standardised latents, the EDM loss, and the evaluation.
+
+The evaluation is the gate of every run: the relative error of D at a noise level, with the right code, and with the
+code of another sound. A code that conveys nothing gives the same error for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from spresso_assets.codec.config import ModelConfig
+from spresso_assets.codec.diffusion import Uncertainty, denoise, edm_loss, sample_sigma
+from spresso_assets.codec.latent_encoder import LatentEncoder
+from spresso_assets.codec.transformer import Transformer
+from spresso_assets.errors import SpressoError
+from spresso_assets.training.data import CropConfig, CropSampler, LatentCache
+from spresso_assets.training.loop import CHECKPOINT, averaged_state, load_checkpoint
+
+Code = Callable[[Tensor, str, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class DenoisingConfig:
+    """Noise levels and conditioning of a denoising stage.
+
+    Attributes:
+        p_mean, p_std: ln sigma ~ N(p_mean, p_std^2); the first ``early_fraction`` of the budget draws with
+            ``early_p_mean`` instead, where only the code can help, so that the code is learned first.
+        drop_code: share of batches without audio-down tokens (keeps the prior usable, enables guidance).
+        rates: frame rates and how often a batch has them.
+    """
+
+    p_mean: float = -0.4
+    p_std: float = 1.2
+    early_p_mean: float = 0.6
+    early_fraction: float = 0.33
+    drop_code: float = 0.05
+    rates: dict[str, float] = field(default_factory=lambda: {"25hz": 0.25, "11hz": 0.25, "5hz": 0.2, "1hz": 0.3})
+    crops: CropConfig = field(default_factory=CropConfig)
+
+
+class Denoising:
+    """Networks and data of a denoising stage.
+
+    Args:
+        data: folder made by ``build_cache``.
+        device: where the networks run; bf16 autocast is used where the device has it.
+    """
+
+    def __init__(self, model: ModelConfig, cfg: DenoisingConfig, data: Path, device: str = "cpu") -> None:
+        self.model, self.cfg, self.device = model, cfg, torch.device(device)
+        statistics, _ = load_checkpoint(data / "statistics.safetensors")
+        self.mean_C, self.scale_C = statistics["mean"], model.sigma_data / statistics["std"]
+        self.train, self.val = LatentCache(data, "train"), LatentCache(data, "val")
+        self.sampler = CropSampler(self.train, cfg.crops)
+        torch.manual_seed(0)
+        self.transformer = Transformer(model.transformer).to(self.device)
+        self.encoder = LatentEncoder(model.latent_encoder).to(self.device)
+        self.uncertainty = Uncertainty().to(self.device)
+        self._val_batches = self._make_val()
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"transformer": self.transformer, "encoder": self.encoder, "uncertainty": self.uncertainty}
+
+    def load(self, run: Path, *names: str) -> None:
+        """Averaged weights of the named modules from an earlier stage's run folder."""
+        for name in names:
+            self.modules()[name].load_state_dict(averaged_state(run / CHECKPOINT, name))
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bf16(self.device))
+
+    def draw(self, generator: torch.Generator) -> tuple[Tensor, str]:
+        """x0 [B, T, C] standardised, and the rate that this batch is coded at."""
+        names = list(self.cfg.rates)
+        weights = torch.tensor([self.cfg.rates[n] for n in names])
+        rate = names[int(torch.multinomial(weights, 1, generator=generator))]
+        raw_BTC = self.sampler.batch(generator, self.model.frame_multiple(rate))
+        return ((raw_BTC - self.mean_C) * self.scale_C).to(self.device), rate
+
+    def step(self, generator: torch.Generator, fraction: float, code: Code | None) -> tuple[Tensor, dict[str, float]]:
+        """Loss of one batch; ``code`` maps (x0, rate) to the z that conditions, None trains the prior."""
+        cfg = self.cfg
+        x0_BTC, rate = self.draw(generator)
+        p_mean = cfg.early_p_mean if code and fraction < cfg.early_fraction else cfg.p_mean
+        sigma_B = sample_sigma(len(x0_BTC), p_mean, cfg.p_std, generator).to(self.device)
+        noise_BTC = torch.randn(x0_BTC.shape, generator=generator).to(self.device)
+        noisy_BTC = x0_BTC + sigma_B[:, None, None] * noise_BTC
+        with self.autocast():
+            coded = code is not None and float(torch.rand(1, generator=generator)) >= cfg.drop_code
+            z_BFD = code(x0_BTC, rate, generator) if code and coded else None
+            denoised_BTC = denoise(
+                self.transformer, noisy_BTC, sigma_B, self.model.sigma_data, z_BFD=z_BFD, rate=rate if coded else None
+            )
+        u_B = self.uncertainty(sigma_B)
+        loss = edm_loss(denoised_BTC - x0_BTC, sigma_B, u_B, self.model.sigma_data)
+        with torch.no_grad():
+            relative = float((denoised_BTC - x0_BTC).square().mean().sqrt() / self.model.sigma_data)
+        return loss, {f"error_{rate}" if coded else "error_prior": relative}
+
+    def _make_val(self) -> list[Tensor]:
+        """Up to 5 s of every val sound, in a few batches of like length; padded with silence."""
+        window = self.model.window_frames
+        short = [i for i in range(len(self.val.names)) if self.val.length_I[i] <= 100]
+        long = [i for i in range(len(self.val.names)) if self.val.length_I[i] > 100]
+        batches = []
+        for group, length in ((short, 108), (long, window + 4)):
+            if group:
+                raw_BTC = torch.stack([self.val.crop(i, length) for i in group[:: max(1, len(group) // 32)][:32]])
+                batches.append((raw_BTC - self.mean_C) * self.scale_C)
+        return batches
+
+    @torch.no_grad()
+    def evaluate(self, code: Code | None, sigmas: tuple[float, ...] = (0.2, 1.0, 5.0, 20.0)) -> dict[str, float]:
+        """Relative RMS error of D per rate and sigma; ``*_other`` with another sound's code."""
+        result: dict[str, float] = {}
+        generator = torch.Generator().manual_seed(7)
+        rates = list(self.cfg.rates) if code else ["prior"]
+        for rate in rates:
+            for sigma in sigmas:
+                errors, others, count = 0.0, 0.0, 0
+                for batch_BTC in self._val_batches:
+                    multiple = self.model.frame_multiple(rate) if code else self.model.transformer.patch
+                    x0_BTC = batch_BTC[:, : batch_BTC.shape[1] // multiple * multiple].to(self.device)
+                    noise_BTC = torch.randn(x0_BTC.shape, generator=generator).to(self.device)
+                    sigma_B = torch.full((len(x0_BTC),), sigma, device=self.device)
+                    noisy_BTC = x0_BTC + sigma * noise_BTC
+                    with self.autocast():
+                        z_BFD = code(x0_BTC, rate, generator) if code else None
+                        named = rate if code else None
+                        d_BTC = denoise(
+                            self.transformer, noisy_BTC, sigma_B, self.model.sigma_data, z_BFD=z_BFD, rate=named
+                        )
+                        errors += float((d_BTC - x0_BTC).square().sum())
+                        if z_BFD is not None and sigma == 5.0:
+                            z_BFD = z_BFD.roll(1, 0)
+                            d_BTC = denoise(
+                                self.transformer, noisy_BTC, sigma_B, self.model.sigma_data, z_BFD=z_BFD, rate=named
+                            )
+                            others += float((d_BTC - x0_BTC).square().sum())
+                    count += x0_BTC.numel()
+                result[f"{rate}_{sigma:g}"] = (errors / count) ** 0.5 / self.model.sigma_data
+                if others:
+                    result[f"{rate}_{sigma:g}_other"] = (others / count) ** 0.5 / self.model.sigma_data
+        return result
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """bfloat16 pays only where the hardware multiplies it: GPUs since Ampere, CPUs with AVX512-BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def require_cache(data: Path) -> None:
+    if not (data / "statistics.safetensors").exists():
+        raise SpressoError(
+            f"no latent cache in {data}", code="no_latent_cache", hint="Run 'spresso train prepare' first."
+        )
