@@ -31,7 +31,6 @@ SQLITE_PRAGMAS = (
     f"busy_timeout={BUSY_TIMEOUT_MS}",
     "foreign_keys=ON",
     "journal_size_limit=67108864",
-    "trusted_schema=OFF",
     "mmap_size=0",
 )
 # A client that dies or hangs must not hold row locks for ever.

@@ -3,7 +3,7 @@
 from sqlalchemy import JSON, BigInteger, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from spresso_assets.catalog.columns import new_uid, now_us
+from spresso_assets.catalog.columns import now_us
 
 
 class Asset(SQLModel, table=True):
@@ -16,7 +16,8 @@ class Asset(SQLModel, table=True):
     __tablename__ = "asset"
 
     id: int | None = Field(default=None, primary_key=True)
-    uid: str = Field(default_factory=new_uid, unique=True, sa_type=Text)
+    # the first 32 digits of the hash below: the same sound has the same public id in every catalog
+    uid: str = Field(unique=True, sa_type=Text)
     # 'pcm-sha256:…' over rate, channels and samples of lossless files; 'bytes-sha256:…' of lossy ones, so that a
     # decoder update cannot change identity
     audio_hash: str = Field(unique=True, sa_type=Text)

@@ -4,6 +4,7 @@ import getpass
 import os
 import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,21 +24,17 @@ def postgres_programs() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """A throw-away server on a private socket; its URL without the database's name. Skips where it cannot run."""
     programs = postgres_programs()
     if programs is None:
         pytest.skip("no Postgres programs on this machine")
     as_user: list[str] = []
-    folder = tmp_path_factory.mktemp("pg")
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a socket's path has at most 107 bytes
     if os.geteuid() == 0:  # the server refuses to run as root
         if subprocess.run(["id", "postgres"], capture_output=True).returncode != 0 or shutil.which("runuser") is None:
             pytest.skip("running as root, and no postgres user to run the server as")
         as_user = ["runuser", "-u", "postgres", "--"]
-        for parent in (folder, *folder.parents):
-            if parent == Path("/tmp") or parent == Path("/"):
-                break
-            parent.chmod(parent.stat().st_mode | 0o011)
         shutil.chown(folder, "postgres")
     data, socket = folder / "data", folder / "s"
     user = "postgres" if as_user else getpass.getuser()
@@ -53,26 +50,29 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"postgresql://{user}@/{{}}?host={socket}"
     finally:
         run(programs / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> str:
-    """URL of a fresh, empty database."""
+def new_database(server: str) -> str:
+    """URL of a fresh, empty database on a server."""
     import psycopg
 
     name = f"t{uuid.uuid4().hex}"
-    with psycopg.connect(postgres_server.format("postgres"), autocommit=True) as connection:
+    with psycopg.connect(server.format("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-    return postgres_server.format(name)
+    return server.format(name)
+
+
+def new_location(request: pytest.FixtureRequest, folder: Path) -> str:
+    """Where a new catalog may be made, in the kind of database that the fixture's parameter names."""
+    if request.param == "sqlite":
+        return str(folder / "catalog.db")
+    return new_database(request.getfixturevalue("postgres_server"))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a new catalog may be made."""
-    if request.param == "sqlite":
-        return str(tmp_path / "catalog.db")
-    url: str = request.getfixturevalue("postgres_url")
-    return url
+    return new_location(request, tmp_path)
 
 
 @pytest.fixture

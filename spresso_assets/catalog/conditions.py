@@ -1,0 +1,182 @@
+"""Queries as SQL: one condition over `asset` and one ranking, for SQLite's FTS5 or Postgres' text search."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from spresso_assets.catalog.fields import QueryField, field_named
+from spresso_assets.catalog.grammar import Query, Term, Value, bad_query
+
+TRIGRAM = 3
+# bm25 weights of the columns of asset_text: names, words, tags, paths
+WEIGHTS = "10.0, 4.0, 6.0, 2.0"
+DATE = re.compile(r"(\d{4})(?:-(\d{1,2}))?(?:-(\d{1,2}))?\Z")
+
+
+@dataclass
+class Compiled:
+    """``where`` is over `asset` joined to `asset_text`; ``rank`` (smaller is better) is None without bare words."""
+
+    where: str = "1 = 1"
+    rank_join: str = ""
+    rank: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def bind(self, value: Any) -> str:
+        """Add a parameter; returns its placeholder."""
+        name = f"p{len(self.params)}"
+        self.params[name] = value
+        return f":{name}"
+
+
+def compile_query(query: Query, dialect: str) -> Compiled:
+    """Translate a parsed query for ``sqlite`` or ``postgresql``.
+
+    Raises:
+        SpressoError: ``unknown_field``, ``bad_query``.
+    """
+    compiled = Compiled()
+    groups = [" AND ".join(_term(compiled, term, dialect) for term in group) for group in query]
+    if groups:
+        compiled.where = " OR ".join(f"({group})" for group in groups)
+    words = [
+        value for group in query for term in group if term.field is None and not term.negated for value in term.values
+    ]
+    if words and dialect == "sqlite":
+        match = compiled.bind(" OR ".join(_fts_phrase(word) for word in words))
+        compiled.rank_join = (
+            f"LEFT JOIN (SELECT rowid AS ranked_id, bm25(asset_fts, {WEIGHTS}) AS score FROM asset_fts "
+            f"WHERE asset_fts MATCH {match}) ranked ON ranked.ranked_id = asset.id"
+        )
+        compiled.rank = "coalesce(ranked.score, 0)"
+    elif words:
+        wanted = " || ".join(f"plainto_tsquery('english', {compiled.bind(word.text)})" for word in words)
+        compiled.rank = f"-ts_rank(asset_text.lexemes, {wanted})"
+    return compiled
+
+
+def _term(compiled: Compiled, term: Term, dialect: str) -> str:
+    if term.field is None:
+        word = _word_sqlite if dialect == "sqlite" else _word_postgres
+        condition = " OR ".join(word(compiled, value) for value in term.values)
+    else:
+        queried = field_named(term.field)
+        inner = " OR ".join(_field(compiled, queried, value) for value in term.values)
+        if queried.inside != "{}" and any(not value.text and not value.is_range for value in term.values):
+            raise bad_query(f"'{queried.name}:' needs a value", f"For example {queried.example}")
+        condition = queried.inside.format(f"({inner})")
+    return f"NOT coalesce(({condition}), FALSE)" if term.negated else f"({condition})"
+
+
+def _fts_phrase(value: Value) -> str:
+    quoted = '"' + value.text.replace('"', '""') + '"'
+    return quoted if value.quoted else quoted + " *"
+
+
+def _word_sqlite(compiled: Compiled, value: Value) -> str:
+    """Stemmed words and prefixes; and any part of a word, which stemming cannot find (room in bathroom)."""
+    stemmed = f"asset.id IN (SELECT rowid FROM asset_fts WHERE asset_fts MATCH {compiled.bind(_fts_phrase(value))})"
+    if len(value.text) < TRIGRAM:
+        return stemmed
+    literal = '"' + value.text.replace('"', '""') + '"'
+    return f"{stemmed} OR asset.id IN (SELECT rowid FROM asset_tri WHERE asset_tri MATCH {compiled.bind(literal)})"
+
+
+def _word_postgres(compiled: Compiled, value: Value) -> str:
+    to_query = "phraseto_tsquery" if value.quoted else "plainto_tsquery"
+    text = value.text
+    stemmed = f"asset_text.lexemes @@ {to_query}('english', {compiled.bind(text)})"
+    if len(text) < TRIGRAM:  # a word that starts so, as on SQLite
+        start = compiled.bind(r"\m" + re.escape(text))
+        return f"{stemmed} OR asset_text.everything ~* {start}"
+    return f"{stemmed} OR asset_text.everything ILIKE {compiled.bind(_contains(text))} ESCAPE '!'"
+
+
+def _contains(text: str) -> str:
+    return "%" + _like_literal(text) + "%"
+
+
+def _like_literal(text: str) -> str:
+    return re.sub(r"([!%_])", r"!\1", text)
+
+
+def _field(compiled: Compiled, queried: QueryField, value: Value) -> str:
+    if not value.is_range and not value.text:
+        return f"({queried.sql} IS NULL OR CAST({queried.sql} AS TEXT) = '')"
+    if queried.kind == "flag":
+        return f"CAST({queried.sql} AS TEXT) LIKE {compiled.bind(_contains(chr(34) + value.text + chr(34)))} ESCAPE '!'"
+    if queried.kind == "prefix":
+        return f"{queried.sql} LIKE {compiled.bind(_like_literal(value.text.lower()) + '%')} ESCAPE '!'"
+    if queried.kind == "text":
+        return _text_field(compiled, queried, value)
+    low, high = _limits(queried, value)
+    conditions = []
+    if low is not None:
+        conditions.append(f"{queried.sql} >= {compiled.bind(low)}")
+    if high is not None:
+        conditions.append(f"{queried.sql} {'<' if queried.kind == 'date' else '<='} {compiled.bind(high)}")
+    return "(" + " AND ".join(conditions) + ")"
+
+
+def _text_field(compiled: Compiled, queried: QueryField, value: Value) -> str:
+    if value.is_range:
+        # the end of a range includes everything that starts with it: 2015..2020 takes 2020-12-31
+        ends = [f"lower({queried.sql}) >= lower({compiled.bind(value.low)})"] if value.low else []
+        ends += [f"lower({queried.sql}) <= lower({compiled.bind(value.high + chr(0x10FFFD))})"] if value.high else []
+        return "(" + " AND ".join(ends) + ")"
+    if value.exact:
+        return f"lower({queried.sql}) = lower({compiled.bind(value.text)})"
+    return f"lower({queried.sql}) LIKE lower({compiled.bind(_contains(value.text))}) ESCAPE '!'"
+
+
+def _limits(queried: QueryField, value: Value) -> tuple[float | int | None, float | int | None]:
+    if queried.kind == "date":
+        if not value.is_range:
+            return _date(value.text, end=False), _date(value.text, end=True)
+        low = None if value.low is None else _date(value.low, end=False)
+        return low, None if value.high is None else _date(value.high, end=True)
+    if value.is_range:
+        low_number = None if value.low is None else _number(queried, value.low)
+        return low_number, None if value.high is None else _number(queried, value.high)
+    number = _number(queried, value.text)
+    if queried.kind == "integer":
+        return number, number
+    # a number as it is shown: 1.5 is whatever rounds to 1.5
+    half_step = 0.5 * 10.0 ** -len(value.text.partition(".")[2])
+    return number - half_step, number + half_step
+
+
+def _number(queried: QueryField, text: str) -> float:
+    thousands = text.lower().endswith("k")
+    try:
+        number = float(text[:-1] if thousands else text) * (1000 if thousands else 1)
+    except ValueError:
+        raise bad_query(
+            f"'{text}' is not a number, which {queried.name} needs", f"For example {queried.example}"
+        ) from None
+    if number != number or abs(number) > 1e15:
+        raise bad_query(f"'{text}' is not a number that {queried.name} could have", f"For example {queried.example}")
+    return number
+
+
+def _date(text: str, end: bool) -> int:
+    """Start of a year, month or day in microseconds; with ``end`` the start of the next one."""
+    found = DATE.match(text)
+    try:
+        if found is None:
+            raise ValueError
+        year, month, day = (int(part) if part else None for part in found.groups())
+        assert year is not None
+        start = datetime(year, month or 1, day or 1, tzinfo=UTC)
+        if not end:
+            moment = start
+        elif day is not None:
+            moment = datetime.fromtimestamp(start.timestamp() + 86_400, tz=UTC)
+        elif month is not None:
+            moment = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
+        else:
+            moment = datetime(year + 1, 1, 1, tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise bad_query(f"'{text}' is not a date", "Write 2026, 2026-03 or 2026-03-01") from None
+    return int(moment.timestamp()) * 1_000_000

@@ -1,0 +1,88 @@
+"""The fields that a query can name, one line each: kind, SQL, example, meaning."""
+
+import difflib
+from dataclasses import dataclass
+
+from spresso_assets.catalog.precedence import RESOLVED_FIELDS
+from spresso_assets.errors import ExitCode, SpressoError
+
+
+@dataclass(frozen=True)
+class QueryField:
+    """``sql`` is an expression over `asset`, or over the tables of ``inside``, an EXISTS with {} for the condition."""
+
+    name: str
+    kind: str  # text, number, integer, date, flag, prefix
+    sql: str
+    example: str
+    about: str
+    inside: str = "{}"
+
+    @property
+    def sortable(self) -> bool:
+        return self.inside == "{}" and self.kind != "flag"
+
+
+IN_TAGS = "EXISTS (SELECT 1 FROM asset_tag x JOIN tag t ON t.id = x.tag_id WHERE x.asset_id = asset.id AND {})"
+IN_FILES = (
+    "EXISTS (SELECT 1 FROM source_file f JOIN watch_root w ON w.id = f.root_id "
+    "WHERE f.asset_id = asset.id AND f.state <> 'moved' AND {})"
+)
+IN_RENDITIONS = (
+    "EXISTS (SELECT 1 FROM rendition r JOIN encode_profile p ON p.id = r.profile_id "
+    "WHERE r.asset_id = asset.id AND r.status = 'ready' AND {})"
+)
+
+EXAMPLES = {
+    "fx_name": "fx_name:slam",
+    "cat_id": "cat_id:DOORWood",
+    "category": "category:doors",
+    "keywords": "keywords:metal",
+    "library": 'library:"City Ambiences"',
+    "track_year": "track_year:2015..2020",
+    "rating": "rating:4..",
+}
+
+FIELDS = {
+    field.name: field
+    for field in (
+        QueryField("id", "prefix", "asset.uid", "id:3f2a", "public id, or its first digits"),
+        QueryField("duration", "number", "asset.duration", "duration:0.5..2", "length in seconds"),
+        QueryField("rate", "integer", "asset.sample_rate", "rate:96000", "sample rate in Hz"),
+        QueryField("channels", "integer", "asset.channels", "channels:2", "number of channels"),
+        QueryField("bits", "integer", "asset.bit_depth", "bits:24", "bit depth of the file"),
+        QueryField("format", "text", "asset.container", "format:wav", "container of the file"),
+        QueryField("loudness", "number", "asset.loudness", "loudness:-30..-10", "level in dB"),
+        QueryField("flag", "flag", "asset.flags", "flag:clipped", "what the probe noticed, such as silent"),
+        QueryField("added", "date", "asset.created_at", "added:2026-03..", "first seen by the catalog (UTC)"),
+        QueryField("changed", "date", "asset.updated_at", "changed:2026-03-01", "metadata last changed (UTC)"),
+        QueryField("tag", "text", "t.name", "tag:wet", "a tag", IN_TAGS),
+        QueryField("path", "text", "f.rel_path", "path:Doors/", "path inside its root", IN_FILES),
+        QueryField("root", "text", "w.name", "root:sfx", "watch root", IN_FILES),
+        QueryField("state", "text", "f.state", "state:missing", "present, missing, offline or unreadable", IN_FILES),
+        QueryField("profile", "text", "p.name", "-profile:=2.5kbps", "encoded under a profile", IN_RENDITIONS),
+        QueryField("kbps", "number", "r.actual_kbps", "kbps:..1", "bit rate of a rendition", IN_RENDITIONS),
+        *(
+            QueryField(name, "text", f"asset.{name}", EXAMPLES.get(name, f"{name}:word"), name.replace("_", " "))
+            for name in RESOLVED_FIELDS
+        ),
+    )
+}
+
+
+def field_named(name: str) -> QueryField:
+    """Look a field up.
+
+    Raises:
+        SpressoError: ``unknown_field`` (exit 2), with the nearest names.
+    """
+    if name in FIELDS:
+        return FIELDS[name]
+    near = difflib.get_close_matches(name, FIELDS, n=3)
+    raise SpressoError(
+        f"There is no field '{name}'",
+        code="unknown_field",
+        hint=(f"Did you mean {', '.join(near)}? " if near else "")
+        + f"'spresso fields' lists them all; to look for the text itself, quote it: \"{name}:…\"",
+        exit_code=ExitCode.USAGE,
+    )

@@ -1,0 +1,150 @@
+"""Renditions: an asset encoded under a profile, payload and facts in one row."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import defer
+from sqlmodel import Session, col
+
+from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile, Rendition, SourceFile
+from spresso_assets.errors import ExitCode, SpressoError
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What a decoder needs: the bytes, the weights that made them, and the seed that everybody hears first."""
+
+    payload: bytes
+    profile: str
+    weights_sha256: str
+    decode_seed: int
+    rendition_uid: str
+
+
+def seed_of_hash(audio_hash: str) -> int:
+    """The seed of a sound's first variation, 0 … 2^31-1: from its identity, so that two editors hear the same."""
+    return int(audio_hash.rpartition(":")[2][:8], 16) & 0x7FFF_FFFF
+
+
+def store_rendition(
+    session: Session,
+    asset: Asset,
+    profile: EncodeProfile,
+    payload: bytes,
+    *,
+    job_id: int | None = None,
+    channels: int = 1,
+    quality: dict[str, Any] | None = None,
+    encoder_build: str = "",
+    decode_seed: int | None = None,
+) -> Rendition:
+    """Keep a payload as the ready rendition of an asset and profile; a former one becomes ``superseded``.
+
+    Call it in the transaction that finishes the job. Other profiles' renditions are never touched.
+    """
+    assert asset.id is not None and profile.id is not None
+    digest = hashlib.sha256(payload).hexdigest()
+    former = session.execute(
+        select(Rendition).where(
+            col(Rendition.asset_id) == asset.id,
+            col(Rendition.profile_id) == profile.id,
+            col(Rendition.status) == "ready",
+        )
+    ).scalar_one_or_none()
+    if former is not None:
+        if former.payload_sha256 == digest:
+            return former
+        former.status = "superseded"
+        session.add(former)
+        session.flush()  # before its place as the ready one is taken
+    rendition = Rendition(
+        asset_id=asset.id,
+        profile_id=profile.id,
+        job_id=job_id,
+        encoder_build=encoder_build,
+        payload_sha256=digest,
+        payload_bytes=len(payload),
+        channels=channels,
+        actual_kbps=len(payload) * 8 / 1000 / asset.duration if asset.duration > 0 else 0.0,
+        decode_seed=seed_of_hash(asset.audio_hash) if decode_seed is None else decode_seed,
+        quality=quality,
+        payload=payload,
+    )
+    session.add(rendition)
+    session.flush()
+    return rendition
+
+
+def get_payload(session: Session, asset: Asset, profile: str | None = None) -> Payload:
+    """The ready payload of an asset, checked against its hash.
+
+    Args:
+        profile: a profile's name; None takes the newest weights and then the highest rate that there is.
+
+    Raises:
+        SpressoError: ``not_encoded`` (exit 4), ``payload_corrupt``.
+    """
+    statement = (
+        select(Rendition, col(EncodeProfile.name), col(CodecModel.weights_sha256))
+        .join(EncodeProfile, col(Rendition.profile_id) == col(EncodeProfile.id))
+        .join(CodecModel, col(EncodeProfile.model_id) == col(CodecModel.id))
+        .where(col(Rendition.asset_id) == asset.id, col(Rendition.status) == "ready")
+        .order_by(col(EncodeProfile.state), col(EncodeProfile.nominal_kbps).desc(), col(Rendition.id).desc())
+    )
+    if profile is not None:
+        statement = statement.where(col(EncodeProfile.name) == profile)
+    row = session.execute(statement.limit(1)).first()
+    if row is None:
+        under = f" under the profile '{profile}'" if profile else ""
+        raise SpressoError(
+            f"The sound {asset.uid[:8]} is not encoded{under} yet",
+            code="not_encoded",
+            hint=f"Run: spresso encode id:{asset.uid[:8]}" + (f" --profile {profile}" if profile else ""),
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    rendition, name, weights = row
+    if hashlib.sha256(rendition.payload).hexdigest() != rendition.payload_sha256:
+        raise SpressoError(
+            f"The stored payload of {asset.uid[:8]} ({name}) is damaged",
+            code="payload_corrupt",
+            hint="Restore a backup of the catalog, or encode the sound again",
+        )
+    return Payload(rendition.payload, name, weights, rendition.decode_seed, rendition.uid)
+
+
+def list_renditions(
+    session: Session, asset_id: int, every_status: bool = False
+) -> list[tuple[Rendition, EncodeProfile]]:
+    """Renditions of an asset with their profiles, highest rate first, without loading the payloads."""
+    statement = (
+        select(Rendition, EncodeProfile)
+        .join(EncodeProfile, col(Rendition.profile_id) == col(EncodeProfile.id))
+        .where(col(Rendition.asset_id) == asset_id)
+        .order_by(col(EncodeProfile.nominal_kbps).desc(), col(Rendition.id))
+        .options(defer(Rendition.payload))  # type: ignore[arg-type]
+    )
+    if not every_status:
+        statement = statement.where(col(Rendition.status) == "ready")
+    return [(rendition, profile) for rendition, profile in session.execute(statement)]
+
+
+def missing_assets(session: Session, profile: EncodeProfile) -> list[Asset]:
+    """Assets without a ready rendition under a profile that still have a file to encode from."""
+    ready = exists().where(
+        col(Rendition.asset_id) == col(Asset.id),
+        col(Rendition.profile_id) == profile.id,
+        col(Rendition.status) == "ready",
+    )
+    readable = exists().where(col(SourceFile.asset_id) == col(Asset.id), col(SourceFile.state) == "present")
+    statement = select(Asset).where(~ready, readable, col(Asset.deleted_at).is_(None)).order_by(col(Asset.id))
+    return list(session.execute(statement.options(defer(Asset.peaks))).scalars())  # type: ignore[arg-type]
+
+
+def has_rendition(session: Session, asset_id: int, profile_id: int) -> bool:
+    """Whether a ready rendition is there."""
+    statement = select(col(Rendition.id)).where(
+        col(Rendition.asset_id) == asset_id, col(Rendition.profile_id) == profile_id, col(Rendition.status) == "ready"
+    )
+    return session.connection().execute(statement).first() is not None

@@ -1,0 +1,159 @@
+"""Find sounds: bare words over stemmed and trigram indices, fields, ranges, negation; best matches first."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from spresso_assets.catalog.conditions import compile_query
+from spresso_assets.catalog.fields import FIELDS
+from spresso_assets.catalog.grammar import bad_query, parse
+from spresso_assets.catalog.rows import Rows, as_rows
+from spresso_assets.catalog.stored_paths import path_from_stored
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+SORT_NAME = "coalesce(asset.fx_name, asset.title, asset_text.names)"
+
+
+@dataclass
+class AssetHit:
+    """One found sound, with what a table of results shows."""
+
+    id: int
+    uid: str
+    name: str
+    cat_id: str | None
+    category: str | None
+    subcategory: str | None
+    description: str | None
+    duration_s: float
+    channels: int
+    sample_rate: int
+    flags: list[str]
+    root: str = ""
+    path: str = ""  # relative to the root
+    full_path: str = ""
+    file_state: str = ""
+    profiles: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; without the row id, which means nothing outside."""
+        return {key: value for key, value in asdict(self).items() if key != "id"}
+
+
+def search(
+    source: "Session | Rows", query: str, limit: int | None = 50, offset: int = 0, sort: str | None = None
+) -> list[AssetHit]:
+    """Sounds that match a query (grammar in `catalog.grammar`; '' matches all).
+
+    Args:
+        source: a session, or the lighter `rows.read_rows`.
+        limit: None for all.
+        sort: a field's name, with ``-`` in front for descending; ``name``; None for relevance, or for order of
+            arrival where the query has no bare words.
+
+    Raises:
+        SpressoError: ``bad_query``, ``unknown_field`` (exit 2).
+    """
+    rows = as_rows(source)
+    compiled = compile_query(parse(query), rows.dialect)
+    order = _order(sort) if sort else (compiled.rank or "asset.id")
+    window = f"LIMIT {int(limit)}" if limit is not None else ("LIMIT -1" if rows.dialect == "sqlite" else "")
+    found = rows.rows(
+        f"SELECT asset.id, asset.uid, coalesce(asset.fx_name, asset.title, ''), asset.cat_id, asset.category, "
+        f"asset.subcategory, asset.description, asset.duration, asset.channels, asset.sample_rate, asset.flags "
+        f"FROM asset JOIN asset_text ON asset_text.asset_id = asset.id {compiled.rank_join} "
+        f"WHERE asset.deleted_at IS NULL AND ({compiled.where}) "
+        f"ORDER BY {order}, asset.id {window} OFFSET {int(offset)}",
+        compiled.params,
+    )
+    hits = [AssetHit(*(*row[:10], _flags(row[10]))) for row in found]
+    _add_files(rows, hits)
+    _add_lists(rows, hits)
+    for hit in hits:
+        hit.name = hit.name or hit.path.rpartition("/")[2].rpartition(".")[0]
+    return hits
+
+
+def count(source: "Session | Rows", query: str) -> int:
+    """How many sounds match."""
+    rows = as_rows(source)
+    compiled = compile_query(parse(query), rows.dialect)
+    return int(rows.rows(_ids_sql("count(*)", compiled.where), compiled.params)[0][0])
+
+
+def search_ids(source: "Session | Rows", query: str, limit: int | None = None) -> list[int]:
+    """Row ids of the sounds that match, in order of arrival: for commands that act on a query."""
+    rows = as_rows(source)
+    compiled = compile_query(parse(query), rows.dialect)
+    window = f" LIMIT {int(limit)}" if limit is not None else ""
+    statement = _ids_sql("asset.id", compiled.where) + " ORDER BY asset.id" + window
+    return [row[0] for row in rows.rows(statement, compiled.params)]
+
+
+def _ids_sql(what: str, where: str) -> str:
+    return (
+        f"SELECT {what} FROM asset JOIN asset_text ON asset_text.asset_id = asset.id "
+        f"WHERE asset.deleted_at IS NULL AND ({where})"
+    )
+
+
+def _order(sort: str) -> str:
+    name, direction = (sort[1:], "DESC") if sort.startswith("-") else (sort, "ASC")
+    if name == "name":
+        expression = f"lower({SORT_NAME})"
+    elif name in FIELDS and FIELDS[name].sortable:
+        expression = f"lower({FIELDS[name].sql})" if FIELDS[name].kind == "text" else FIELDS[name].sql
+    else:
+        choices = ["name", *(field.name for field in FIELDS.values() if field.sortable)]
+        raise bad_query(f"Results cannot be sorted by '{name}'", f"Choose one of: {', '.join(choices)}")
+    return f"({expression}) IS NULL, {expression} {direction}"  # those without a value come last either way
+
+
+def _flags(stored: Any) -> list[str]:
+    return list(json.loads(stored)) if isinstance(stored, str) else list(stored or [])
+
+
+def _add_files(rows: Rows, hits: Sequence[AssetHit]) -> None:
+    """The best file of each sound: present before anything else, then the one that was seen first."""
+    by_id = {hit.id: hit for hit in hits}
+    for chunk in _chunks(list(by_id)):
+        found = rows.rows(
+            f"SELECT f.asset_id, w.name, w.path, f.rel_path, f.state FROM source_file f "
+            f"JOIN watch_root w ON w.id = f.root_id WHERE f.state <> 'moved' AND f.asset_id IN ({chunk}) "
+            f"ORDER BY CASE f.state WHEN 'present' THEN 0 ELSE 1 END, f.id",
+            {},
+        )
+        for asset_id, root, root_path, rel_path, state in found:
+            hit = by_id[asset_id]
+            if not hit.path:
+                hit.root, hit.path, hit.file_state = root, path_from_stored(rel_path), state
+                hit.full_path = f"{path_from_stored(root_path).rstrip('/')}/{hit.path}"
+
+
+def _add_lists(rows: Rows, hits: Sequence[AssetHit]) -> None:
+    by_id = {hit.id: hit for hit in hits}
+    for chunk in _chunks(list(by_id)):
+        profiles = rows.rows(
+            f"SELECT r.asset_id, p.name FROM rendition r JOIN encode_profile p ON p.id = r.profile_id "
+            f"WHERE r.status = 'ready' AND r.asset_id IN ({chunk}) ORDER BY p.nominal_kbps DESC",
+            {},
+        )
+        for asset_id, name in profiles:
+            if name not in by_id[asset_id].profiles:
+                by_id[asset_id].profiles.append(name)
+        tags = rows.rows(
+            f"SELECT x.asset_id, t.name FROM asset_tag x JOIN tag t ON t.id = x.tag_id "
+            f"WHERE x.asset_id IN ({chunk}) ORDER BY t.name_key",
+            {},
+        )
+        for asset_id, name in tags:
+            by_id[asset_id].tags.append(name)
+
+
+def _chunks(ids: list[int]) -> list[str]:
+    """Row ids as SQL lists of at most 500."""
+    return [", ".join(str(int(item)) for item in ids[at : at + 500]) for at in range(0, len(ids), 500)]
