@@ -17,6 +17,9 @@ def _table(polynomial: int, bits: int) -> list[int]:
     return rows
 
 
+HEAD_BYTES = 42  # the mark, a block header and STREAMINFO
+_LONGEST_SEARCH = 131_072
+
 _CRC8, _CRC16 = _table(0x07, 8), _table(0x8005, 16)
 
 
@@ -46,37 +49,53 @@ def declared_frames(file: BinaryIO) -> int | None:
 
 
 def check_flac(file: BinaryIO) -> str | None:
-    """One line on what is missing, or None for a whole file. Reads the last 128 KiB, or 4 MiB for huge frames."""
+    """One line on what is missing, or None for a whole file."""
     total = declared_frames(file)
     if total is None:
         return "the FLAC header is cut"
+    ends_at = last_sample(file)
+    if ends_at is None:
+        return "the last FLAC frame is cut or damaged"
+    if total and ends_at < total:
+        return f"the FLAC header declares {total} samples, the last frame ends at {ends_at}"
+    return None
+
+
+def last_sample(file: BinaryIO) -> int | None:
+    """The sample at which the last frame ends, None unless that frame passes its checksum.
+
+    Reads the last 128 KiB, or 4 MiB where frames are huge.
+    """
     end = file.seek(0, os.SEEK_END)
     file.seek(-min(128, end), os.SEEK_END)
     if file.read(3) == b"TAG":  # ID3v1, which some taggers hang behind any file
         end -= 128
     block_size = _largest_block(file)
-    verdict = "no FLAC frame is whole"
     for reach in (1 << 17, 1 << 22):
         start = max(0, end - reach)
         file.seek(start)
         tail = file.read(end - start)
         at = tail.rfind(b"\xff")
         while at >= 0:
-            last_sample = _frame_end(tail, at, block_size)
-            if last_sample is not None:
-                if crc16(tail[at:]) == 0:
-                    if total and last_sample < total:
-                        return f"the FLAC header declares {total} samples, the last frame ends at {last_sample}"
-                    return None
-                verdict = "the last FLAC frame is cut or damaged"
-                # A sync code inside a frame can look like a header: only a header further ahead may prove the frame
-                # whole, and no frame is longer than this.
-                if len(tail) - at > 65_536 * 2:
-                    return verdict
+            ends_at = _frame_end(tail, at, block_size)
+            # A sync code inside a frame can look like a header: the checksum over the whole frame tells.
+            if ends_at is not None and crc16(tail[at:]) == 0:
+                return ends_at
+            if ends_at is not None and len(tail) - at > _LONGEST_SEARCH:
+                return None
             at = tail.rfind(b"\xff", 0, at)
         if start == 0:
             break
-    return verdict
+    return None
+
+
+def with_length(file: BinaryIO, frames: int) -> bytes:
+    """The head of the file up to the end of STREAMINFO, with the number of samples filled in."""
+    file.seek(0)
+    head = bytearray(file.read(HEAD_BYTES))
+    head[21] = head[21] & 0xF0 | frames >> 32 & 0x0F
+    head[22:26] = (frames & 0xFFFFFFFF).to_bytes(4, "big")
+    return bytes(head)
 
 
 def _largest_block(file: BinaryIO) -> int:

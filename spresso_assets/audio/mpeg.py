@@ -6,14 +6,10 @@ span of the file that holds frames. Source of the header layout: ISO 11172-3 and
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
+from typing import BinaryIO
 
 _PIECE = 1 << 20
 _SEARCH = 1 << 18
@@ -98,35 +94,6 @@ def _before_tags(file: BinaryIO, start: int, end: int) -> int:
             if size <= end - start:
                 end -= size
     return end
-
-
-class SoundSpan(io.RawIOBase):
-    """A read-only view of a part of a file, for libsndfile's virtual input."""
-
-    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
-        self._file, self._start, self._length, self._position = file, start, end - start, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = (0, self._position, self._length)[whence]
-        self._position = min(max(0, base + offset), self._length)
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer: Buffer) -> int:
-        view = memoryview(buffer).cast("B")
-        self._file.seek(self._start + self._position)
-        data = self._file.read(min(len(view), self._length - self._position))
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
 
 
 def sound_bytes(file: BinaryIO) -> Iterator[bytes]:

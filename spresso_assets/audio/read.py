@@ -8,6 +8,7 @@ no numbers. `open_sound` is the door both go through.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spresso_assets.audio.completeness import Completeness, check
+from spresso_assets.audio.flac import HEAD_BYTES, declared_frames, last_sample, with_length
 from spresso_assets.audio.opening import open_regular, reading_fault, short_name
 from spresso_assets.audio.resample import check_rate
+from spresso_assets.audio.riff import chunk_bytes, load_chunk, walk_chunks, wav_head
+from spresso_assets.audio.span import SoundSpan
 from spresso_assets.errors import SpressoError
 
 if TYPE_CHECKING:
@@ -108,7 +112,6 @@ class OpenSound:
         while self.frames is None or got < self.frames:
             block = np.empty((step, self.channels), dtype)
             try:
-                # Unlike read(), this does not ask for a position, which libFLAC cannot tell for unknown lengths.
                 block = block[: self.handle.buffer_read_into(block, dtype)]
             except (soundfile.LibsndfileError, RuntimeError) as error:
                 raise SpressoError(
@@ -175,37 +178,65 @@ def _decoder(name: str, file: BinaryIO) -> Iterator[tuple[soundfile.SoundFile, b
     """The decoder, and whether its length is declared rather than guessed."""
     import soundfile
 
-    from spresso_assets.audio.mpeg import SoundSpan, counts_frames, sound_span
+    from spresso_assets.audio.mpeg import counts_frames, sound_span
 
     file.seek(0)
-    head = file.read(3)
-    span = sound_span(file) if head == b"ID3" or head[:1] == b"\xff" else None
+    head = file.read(4)
+    frames = sound_span(file) if head[:3] == b"ID3" or head[:1] == b"\xff" else None
     handle = None
     try:
-        if span is None:
-            descriptor = os.dup(file.fileno())
-            os.lseek(descriptor, 0, os.SEEK_SET)  # a buffered file's own seek may leave the descriptor where it is
-            handle = soundfile.SoundFile(descriptor, closefd=True)
+        if frames is None:
+            handle = soundfile.SoundFile(_mended(file, head) or _descriptor(file), closefd=True)
     except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError) as error:
-        span = sound_span(file)  # frames behind junk?
-        if span is None:
+        frames = sound_span(file)  # frames behind junk?
+        if frames is None:
             raise _open_fault(name, file, error) from error
-    if span is not None:
+    if frames is not None:
         try:
-            handle = soundfile.SoundFile(SoundSpan(file, *span))
+            handle = soundfile.SoundFile(SoundSpan(file, *frames))
         except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError) as error:
             raise _open_fault(name, file, error) from error
     assert handle is not None
     with handle:
-        yield handle, span is None or counts_frames(file, span)
+        yield handle, frames is None or counts_frames(file, frames)
+
+
+def _descriptor(file: BinaryIO) -> int:
+    """A descriptor of its own for libsndfile, at the start of the file."""
+    descriptor = os.dup(file.fileno())
+    os.lseek(descriptor, 0, os.SEEK_SET)  # a buffered file's own seek may leave the descriptor where it is
+    return descriptor
+
+
+def _mended(file: BinaryIO, head: bytes) -> SoundSpan | None:
+    """The same sound behind a header that libsndfile takes, for the legal files that it does not; else None.
+
+    These are FLAC of undeclared length, BW64 (an RF64 by another name) and WAV with odd chunks that lack a pad byte.
+    """
+    if head == b"fLaC" and declared_frames(file) == 0 and (frames := last_sample(file)):
+        size = os.fstat(file.fileno()).st_size
+        return SoundSpan(file, HEAD_BYTES, size, with_length(file, frames))
+    if head not in (b"RIFF", b"BW64"):
+        return None
+    riff = walk_chunks(file)
+    fmt, data = riff.find("fmt "), riff.find("data")
+    if fmt is None or data is None or (head == b"RIFF" and not riff.unpadded):
+        return None
+    body = load_chunk(file, fmt)
+    prefix = wav_head(chunk_bytes("fmt ", body), data.size, frames=0)
+    return SoundSpan(file, data.offset, data.offset + data.size, prefix)
 
 
 def _open_fault(name: str, file: BinaryIO, error: Exception) -> SpressoError:
-    """libsndfile has one message for many faults; look at the bytes to say which it is."""
-    if _declares_no_channels(file):
-        return SpressoError(
-            f"{name} declares 0 channels", code="zero_channels", hint="Export the sound again from its project."
-        )
+    """libsndfile has one message for many faults; look at the header to say which it is."""
+    riff = walk_chunks(file)
+    fmt = riff.find("fmt ")
+    if fmt is not None and fmt.size >= 8:
+        channels, rate = struct.unpack(">HI" if riff.byte_order == "big" else "<HI", load_chunk(file, fmt)[2:8])
+        if channels == 0:
+            return _zero_channels(name)
+        if rate == 0:
+            check_rate(rate, name)
     return SpressoError(
         f"{name} is no sound that can be read: {_plain(error)}",
         code="unsupported_format",
@@ -213,11 +244,10 @@ def _open_fault(name: str, file: BinaryIO, error: Exception) -> SpressoError:
     )
 
 
-def _declares_no_channels(file: BinaryIO) -> bool:
-    file.seek(0)
-    head = file.read(4096)
-    at = head.find(b"fmt ")
-    return head[:4] in (b"RIFF", b"RF64", b"BW64") and 0 <= at <= len(head) - 12 and head[at + 10 : at + 12] == b"\0\0"
+def _zero_channels(name: str) -> SpressoError:
+    return SpressoError(
+        f"{name} declares 0 channels", code="zero_channels", hint="Export the sound again from its project."
+    )
 
 
 def _checked(name: str, handle: soundfile.SoundFile, completeness: Completeness, length_declared: bool) -> OpenSound:
@@ -229,14 +259,14 @@ def _checked(name: str, handle: soundfile.SoundFile, completeness: Completeness,
             hint="Convert it to WAV or FLAC, or exclude it.",
         )
     if handle.channels < 1:
-        raise SpressoError(f"{name} declares 0 channels", code="zero_channels", hint="Export the sound again.")
+        raise _zero_channels(name)
     if handle.channels > MAX_CHANNELS:
         raise SpressoError(
             f"{name} declares {handle.channels} channels, more than {MAX_CHANNELS}",
             code="too_many_channels",
             hint="Split it into stems.",
         )
-    check_rate(handle.samplerate)
+    check_rate(handle.samplerate, name)
     if frames is not None and frames > MAX_SECONDS * handle.samplerate:
         raise _too_long(name, frames / handle.samplerate)
     if frames == 0:

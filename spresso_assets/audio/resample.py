@@ -19,7 +19,7 @@ MAX_RATE = 768_000
 Samples = NDArray[np.float32]
 
 
-def check_rate(sample_rate: int) -> None:
+def check_rate(sample_rate: int, name: str = "sound") -> None:
     """Refuse rates that only a broken header has: 1 Hz to 48 kHz would be a 48,000-fold bomb.
 
     Raises:
@@ -27,7 +27,7 @@ def check_rate(sample_rate: int) -> None:
     """
     if not MIN_RATE <= sample_rate <= MAX_RATE:
         raise SpressoError(
-            f"sample rate {sample_rate} Hz lies outside {MIN_RATE} to {MAX_RATE} Hz",
+            f"{name} has a sample rate of {sample_rate} Hz, outside {MIN_RATE} to {MAX_RATE} Hz",
             code="bad_sample_rate",
             hint="Export the sound again at its true rate.",
         )

@@ -18,6 +18,7 @@ from spresso_assets.audio.opening import open_regular
 
 MAX_CHUNKS = 4096
 UNKNOWN_SIZE = 0xFFFFFFFF
+RF64_FROM = UNKNOWN_SIZE - (1 << 20)
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class RiffFile:
         chunks: in file order, nested lists unopened.
         complete: every chunk is whole and the walk ended where the file ends.
         problem: one line on what is wrong, or None.
+        unpadded: an odd chunk lacks its pad byte, which strict readers do not survive.
     """
 
     form: str = ""
@@ -53,6 +55,7 @@ class RiffFile:
     complete: bool = False
     problem: str | None = None
     file_size: int = 0
+    unpadded: bool = False
 
     @property
     def byte_order(self) -> str:
@@ -118,7 +121,9 @@ def _walk(file: BinaryIO, result: RiffFile) -> None:
         if len(result.chunks) >= MAX_CHUNKS:
             result.problem = f"more than {MAX_CHUNKS} chunks"
             return
-        position = _next_chunk(file, body + declared, declared, end)
+        following = _next_chunk(file, body + declared, declared, end)
+        result.unpadded |= following < body + declared + declared % 2
+        position = following
 
 
 def _is_id(raw: bytes) -> bool:
@@ -160,3 +165,20 @@ def load_chunk(file: BinaryIO, chunk: Chunk, limit: int = 1 << 20) -> bytes:
 def chunk_bytes(chunk_id: str, body: bytes) -> bytes:
     """A chunk ready to be written: id, size, body and the pad byte that makes it even."""
     return struct.pack("<4sI", chunk_id.encode("ascii"), len(body)) + body + b"\0" * (len(body) % 2)
+
+
+def wav_head(chunks: bytes, data_size: int, frames: int, behind: int = 0) -> bytes:
+    """Everything of a WAV file in front of its samples, as RF64 once sizes outgrow 32 bits.
+
+    Args:
+        chunks: ready chunks to stand before the samples, `fmt ` among them.
+        data_size: bytes of samples, without a pad byte.
+        frames: samples per channel, for RF64's table; 0 when it follows from the rest.
+        behind: bytes of chunks that will follow the samples.
+    """
+    total = 4 + len(chunks) + 8 + data_size + data_size % 2 + behind
+    if total < RF64_FROM:
+        return struct.pack("<4sI4s", b"RIFF", total, b"WAVE") + chunks + struct.pack("<4sI", b"data", data_size)
+    sizes = chunk_bytes("ds64", struct.pack("<QQQI", total + 36, data_size, frames, 0))
+    head = struct.pack("<4sI4s", b"RF64", UNKNOWN_SIZE, b"WAVE") + sizes + chunks
+    return head + struct.pack("<4sI", b"data", UNKNOWN_SIZE)

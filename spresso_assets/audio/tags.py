@@ -1,7 +1,8 @@
 """Tags of FLAC, Ogg, MP3 and of ID3 chunks, through mutagen: the one module that imports it, and only when needed.
 
 mutagen is GPL-2.0-or-later; keeping it behind these two functions keeps it replaceable. It trusts declared sizes
-(a crafted file makes it ask for gigabytes), so it only ever sees a file through `_Bounded`, its lengths are never
+(a crafted file makes it ask for gigabytes), so it only ever sees a file through a
+`SoundSpan`, its lengths are never
 used, and no exception of its parsers gets out: a broken tag must not cost the sound.
 """
 
@@ -9,12 +10,10 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from spresso_assets.audio.fields import FieldValue, field_values
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
+from spresso_assets.audio.span import SoundSpan
 
 _COMMENTS = {
     "title": "title",
@@ -61,37 +60,6 @@ _FRAMES = {
 }
 
 
-class _Bounded(io.RawIOBase):
-    """A view of a file that never asks for more bytes than it has."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(0, self._size - self._file.tell())
-        return self._file.read(left if size < 0 else min(size, left))
-
-    def readinto(self, buffer: Buffer) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-
 def read_tags(file: BinaryIO, container: str, subtype: str) -> list[FieldValue]:
     """Fields from the tags of a FLAC, Ogg or MP3 file; nothing for other containers or broken tags.
 
@@ -100,21 +68,22 @@ def read_tags(file: BinaryIO, container: str, subtype: str) -> list[FieldValue]:
         container: libsndfile's name of the format.
         subtype: libsndfile's name of the coding.
     """
+    whole = SoundSpan(file, 0, file.seek(0, os.SEEK_END))
     try:
         if container in ("MP3", "MPEG"):
-            return _from_id3(_Bounded(file))
+            return _from_id3(whole)
         if container == "FLAC":
             from mutagen.flac import FLAC
 
-            return _from_comments(FLAC(_Bounded(file)).tags)
+            return _from_comments(FLAC(whole).tags)
         if container == "OGG" and subtype == "VORBIS":
             from mutagen.oggvorbis import OggVorbis
 
-            return _from_comments(OggVorbis(_Bounded(file)).tags)
+            return _from_comments(OggVorbis(whole).tags)
         if container == "OGG" and subtype == "OPUS":
             from mutagen.oggopus import OggOpus
 
-            return _from_comments(OggOpus(_Bounded(file)).tags)
+            return _from_comments(OggOpus(whole).tags)
     except Exception:  # mutagen's parsers raise what they like: struct.error, RuntimeError, MemoryError...
         return []
     return []
