@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Train a codec on your own sounds: prepare, then autoencoder, prior, adapter, quantizer, finetune, bundle.",
+    help="Train a codec on your own sounds: prepare, autoencoder, prior, adapter, quantizer (each rate), finetune, bundle.",
 )
 
 Run = Annotated[Path, typer.Option("--run", help="Folder of this training run; stages find each other below it.")]
@@ -128,3 +129,76 @@ def adapter(
     _report(
         train_adapter(_model(preset), run / "data", prior_run, run / "adapter", loop, cfg, resume=resume, device=device)
     )
+
+
+@app.command()
+def quantizer(
+    rate: Annotated[str, typer.Argument(help="Frame rate: 25hz, 11hz, 5hz or 1hz.")],
+    run: Run = Path("runs/small"),
+    preset: Preset = "small",
+    max_minutes: Minutes = 5,
+    vectors: Annotated[int, typer.Option(help="Code vectors to train on.")] = 150_000,
+    resume: Resume = False,
+    threads: Threads = 0,
+) -> None:
+    """Stage 3: the QINCo2 quantizer of one frame rate, on codes of the trained encoder."""
+    from safetensors.torch import load_file, save_file
+
+    from spresso_assets.training.quantizer import train_quantizer
+    from spresso_assets.training.vectors import collect_vectors
+
+    _setup(threads)
+    model, out = _model(preset), run / "quantizer" / rate
+    if rate not in model.quantizers:
+        raise typer.BadParameter(f"unknown frame rate '{rate}'; known: {', '.join(model.quantizers)}")
+    cached = out / "vectors.safetensors"
+    if not (resume and cached.exists()):
+        train_ND, val_ND = collect_vectors(model, run / "data", run / "adapter", rate, vectors)
+        out.mkdir(parents=True, exist_ok=True)
+        save_file({"train": train_ND.contiguous(), "val": val_ND.contiguous()}, cached)
+    tensors = load_file(cached)
+    report = train_quantizer(
+        model.quantizers[rate], tensors["train"], tensors["val"], out, max_minutes=max_minutes, resume=resume
+    )
+    typer.echo(json.dumps(report))
+
+
+@app.command()
+def finetune(
+    run: Run = Path("runs/small"),
+    preset: Preset = "small",
+    max_minutes: Minutes = 20,
+    resume: Resume = False,
+    config: Config = None,
+    device: Device = "cpu",
+    threads: Threads = 0,
+) -> None:
+    """Stage 4: teach the denoiser to work from quantised codes; encoder and quantizers stay as they are."""
+    from spresso_assets.training.assemble import load_quantizers
+    from spresso_assets.training.finetune import FinetuneConfig, train_finetune
+    from spresso_assets.training.settings import apply, read_table
+
+    _setup(threads)
+    model = _model(preset)
+    loop = _loop(config, "finetune", max_minutes=max_minutes)
+    table = {k: v for k, v in read_table(config, "finetune").items() if k != "loop"}
+    cfg = apply(FinetuneConfig(), table)
+    quantizers = load_quantizers(model, run)
+    _report(
+        train_finetune(
+            model, run / "data", run / "adapter", quantizers, run / "finetune", loop, cfg, resume=resume, device=device
+        )
+    )
+
+
+@app.command()
+def bundle(
+    out: Annotated[Path, typer.Argument(help="Folder to write the bundle to.")],
+    run: Run = Path("runs/small"),
+    preset: Preset = "small",
+    lora_rank: Annotated[int, typer.Option(help="The rank that 'adapter' was trained with.")] = 0,
+) -> None:
+    """Assemble what has been trained into a bundle; rates without a quantizer stay continuous."""
+    from spresso_assets.training.assemble import assemble
+
+    typer.echo(assemble(_model(preset), run, out, lora_rank=lora_rank))

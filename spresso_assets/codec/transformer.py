@@ -82,14 +82,15 @@ class MultimodalBlock(nn.Module):
     def forward(
         self, tokens: dict[str, Tensor], angles: dict[str, Tensor], vec_BC: Tensor, shared: dict[str, Tensor | None]
     ) -> dict[str, Tensor]:
-        mods = {
+        mods: dict[str, tuple[Tensor, ...]] = {
             "text": self.text.modulation(vec_BC, shared["text"]),
             "audio": self.audio.modulation(vec_BC, shared["audio"]),
         }
-        streams = {"text": self.text, "down": self.audio, "audio": self.audio}
-        projections = {"text": self.text.qkv, "down": self.down_qkv, "audio": self.audio.qkv}
-        names = [n for n in ("text", "down", "audio") if n in tokens]
-        qkv = {}
+        streams: dict[str, Stream] = {"text": self.text, "down": self.audio, "audio": self.audio}
+        projections: dict[str, QKV] = {"text": self.text.qkv, "down": self.down_qkv, "audio": self.audio.qkv}
+        order: tuple[str, ...] = ("text", "down", "audio")
+        names = [n for n in order if n in tokens]
+        qkv: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
         for n in names:
             mod = mods["text" if n == "text" else "audio"]
             qkv[n] = projections[n](streams[n].normed(tokens[n], mod[0], mod[1]), angles[n])
@@ -100,7 +101,8 @@ class MultimodalBlock(nn.Module):
             torch.cat([qkv[n][1] for n in names], 2),
             torch.cat([qkv[n][2] for n in names], 2),
         )
-        out, start = {}, 0
+        out: dict[str, Tensor] = {}
+        start = 0
         for n in live:
             end = start + tokens[n].shape[1]
             mod = mods["text" if n == "text" else "audio"]

@@ -186,7 +186,8 @@ class Loop:
         last_eval: dict[str, float] = {}
         next_save, next_eval = self.elapsed + cfg.checkpoint_seconds, self.elapsed + cfg.eval_seconds
         with self._signals(), self._bar(title) as progress:
-            task = progress.add_task(title, total=1.0, completed=self.fraction, text="")
+            task = progress.add_task(title, total=1.0, text="")
+            progress.update(task, completed=self.fraction)
             while self.fraction < 1 and not self._stop:
                 began = time.monotonic()
                 generator = torch.Generator().manual_seed(cfg.seed * 1_000_003 + self.step)

@@ -85,15 +85,14 @@ def train_quantizer(
         )
 
     torch.manual_seed(seed)
-    plain = QINCo2(config)
     if resume and (out_dir / START).exists():
-        tensors, header = load_checkpoint(out_dir / START)
-        plain.load_state_dict(tensors)
-        spent = float(header["minutes"])
+        plain = load_quantizer(out_dir / START)
+        spent = float(load_checkpoint(out_dir / START)[1]["minutes"])
     else:
-        rq_initialise(plain, z_ND, groups_N, seed=seed)
+        plain, crossed = _start(config, z_ND, groups_N, judge_ND, seed)
         spent = (time.monotonic() - began) / 60
-        save_checkpoint(out_dir / START, plain.state_dict(), {"minutes": spent, "config": asdict(config)})
+        header = {"minutes": spent, "config": asdict(config), "crossed": crossed}
+        save_checkpoint(out_dir / START, plain.state_dict(), header)
 
     model = QINCo2(config)
     model.load_state_dict(plain.state_dict())
@@ -135,6 +134,24 @@ def load_quantizer(path: Path) -> QINCo2:
     model = QINCo2(QuantizerConfig(**header["config"]))
     model.load_state_dict(tensors)
     return model.eval()
+
+
+def _start(
+    config: QuantizerConfig, z_ND: Tensor, groups_N: Tensor | None, judge_ND: Tensor, seed: int
+) -> tuple[QINCo2, bool]:
+    """The better of a plain and a cross-fitted residual quantizer, judged greedily on vectors of other sounds."""
+    options: list[tuple[float, bool, QINCo2]] = []
+    for crossed in (False, True):
+        model = QINCo2(config)
+        rq_initialise(model, z_ND, groups_N, crossed=crossed, seed=seed)
+        options.append((_log_mean(prefix_errors(model, judge_ND, beam=1, candidates=1)), crossed, model))
+    _, crossed, model = min(options, key=lambda option: option[0])
+    return model, crossed
+
+
+def _log_mean(errors: list[float]) -> float:
+    """Every prefix counts by its relative, not its absolute, improvement."""
+    return sum(math.log(max(error, 1e-9)) for error in errors) / len(errors)
 
 
 def _train(
@@ -217,11 +234,8 @@ class _Revival:
 
 
 def _finish(model: QINCo2, plain: QINCo2, z_ND: Tensor, judge_ND: Tensor, out_dir: Path, seed: int) -> dict[str, Any]:
-    def log_mean(errors: list[float]) -> float:
-        return sum(math.log(max(e, 1e-9)) for e in errors) / len(errors)
-
     rq, trained = prefix_errors(plain, judge_ND), prefix_errors(model, judge_ND)
-    helped = log_mean(trained) < log_mean(rq)
+    helped = _log_mean(trained) < _log_mean(rq)
     result = model if helped else plain
     report: dict[str, Any] = {
         "config": asdict(model.config),

@@ -1,10 +1,12 @@
-"""Codebooks of a residual quantizer by k-means, cross-fitted so that few vectors do not deceive it.
+"""Codebooks of a residual quantizer by k-means, if need be cross-fitted so that few vectors do not deceive it.
 
 With K near the number of distinct vectors, k-means lays codewords on the vectors themselves. What is left of them then
 is far smaller than what is left of a vector never seen, and the next codebook, fitted to these flattering residuals,
-fits nothing else (measured on one vector per second: error after six steps 0.002 on training vectors, 0.11 on others).
-So the vectors are split into two halves by sound. Each half is reduced with codebooks fitted to the other, which leaves
-the residuals that unseen vectors would leave; the codebook that is kept is fitted to those, of both halves.
+fits nothing else. Cross-fitting splits the vectors into two halves by sound. Each half is reduced with codebooks fitted
+to the other, which leaves the residuals that unseen vectors would leave; the codebook that is kept is fitted to those,
+of both halves. Measured on pooled log-mel features of the corpus, relative error on unseen sounds after ten steps:
+one vector per second, K = 4096, 0.078 plain and 0.047 crossed; 25 per second, K = 1024, 0.068 plain and 0.079 crossed
+(there the few odd sounds of a half, which the other half cannot code, draw too many codewords). The stage tries both.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ def rq_initialise(
     z_ND: Tensor,
     groups_N: Tensor | None = None,
     *,
-    iterations: int = 6,
+    crossed: bool = True,
+    iterations: int = 5,
     max_vectors: int = 50_000,
     seed: int = 0,
 ) -> None:
@@ -35,6 +38,7 @@ def rq_initialise(
         model: an untrained quantizer.
         z_ND: latents, in an order in which those of one sound follow each other unless `groups_N` is given.
         groups_N: integer per vector, equal for all vectors of one sound (also at other crop offsets).
+        crossed: fit to the residuals that unseen vectors would leave; needs at least K vectors in either half.
         iterations: Lloyd iterations per codebook.
         max_vectors: a random subset of this size is used.
 
@@ -55,7 +59,7 @@ def rq_initialise(
     chosen = torch.randperm(len(z_ND), generator=generator)[:max_vectors]
     x_ND, half_N = model.normalise(z_ND[chosen]), half_N[chosen]
     first_ND, second_ND = x_ND[half_N], x_ND[~half_N]
-    crossed = min(len(first_ND), len(second_ND)) >= entries
+    crossed = crossed and min(len(first_ND), len(second_ND)) >= entries
 
     for m in range(own):
         both_ND = torch.cat([first_ND, second_ND])

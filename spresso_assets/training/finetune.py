@@ -1,0 +1,74 @@
+"""Step 3: the denoiser learns to work from quantised codes (S-PRESSO, section 3.4).
+
+g_psi and the quantizers are frozen. Each clip is coded with all M codebooks, half of the clips with a random number
+of them from M/2 on, so that one model serves every prefix; one clip in ten keeps its continuous z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from spresso_assets.codec.config import ModelConfig
+from spresso_assets.codec.quantizer import QINCo2
+from spresso_assets.training.denoising import Denoising, DenoisingConfig, require_cache
+from spresso_assets.training.loop import Loop, LoopConfig
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """``keep`` is the share of clips with continuous z, ``prefix`` the share with a random number of codebooks.
+
+    ``beam`` is the search width while training: greedy codes are a little worse than those of the shipped encoder,
+    which makes the denoiser a little more robust and the step several times faster.
+    """
+
+    keep: float = 0.1
+    prefix: float = 0.5
+    beam: int = 1
+    candidates: int = 4
+    denoising: DenoisingConfig = field(
+        default_factory=lambda: DenoisingConfig(early_fraction=0.0, p_mean=0.0, drop_code=0.02)
+    )
+
+
+def train_finetune(
+    model: ModelConfig,
+    data: Path,
+    adapter: Path,
+    quantizers: dict[str, QINCo2],
+    out: Path,
+    loop: LoopConfig,
+    cfg: FinetuneConfig | None = None,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+) -> dict[str, float]:
+    """Fine-tune the denoiser of run folder ``adapter``; returns relative errors of D on val, from quantised codes."""
+    require_cache(data)
+    cfg = cfg or FinetuneConfig()
+    stage = Denoising(model, cfg.denoising, data, device)
+    stage.load(adapter, "transformer", "encoder", "uncertainty")
+    stage.encoder.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def code(x0_BTC: Tensor, rate: str, generator: torch.Generator) -> Tensor:
+        z_BFD = stage.encoder(x0_BTC, rate).float().cpu()
+        quantizer, books = quantizers[rate], quantizers[rate].config.codebooks
+        codes_XM = quantizer.encode(z_BFD.flatten(0, 1), cfg.beam, cfg.candidates)
+        quantised_BFD = quantizer.decode(codes_XM).view_as(z_BFD)
+        if generator is not None:
+            count = len(z_BFD)
+            fewer = int(torch.randint(books // 2, books, (1,), generator=generator))
+            shorter_BFD = quantizer.decode(codes_XM, fewer).view_as(z_BFD)
+            choice_B11 = torch.rand(count, 1, 1, generator=generator)
+            quantised_BFD = torch.where(choice_B11 < cfg.prefix, shorter_BFD, quantised_BFD)
+            quantised_BFD = torch.where(choice_B11 > 1 - cfg.keep, z_BFD, quantised_BFD)
+        return quantised_BFD.to(x0_BTC.device)
+
+    modules = {"transformer": stage.transformer, "uncertainty": stage.uncertainty}
+    runner = Loop(modules, loop, out, resume=resume)
+    return runner.run(lambda g, f: stage.step(g, f, code), lambda: stage.evaluate(code), "finetune")

@@ -1,0 +1,51 @@
+"""Latent vectors for the quantizers: g_psi over augmented crops of the cache, at one frame rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from spresso_assets.codec.config import POOLS, ModelConfig
+from spresso_assets.codec.latent_encoder import LatentEncoder
+from spresso_assets.training.data import CropConfig, CropSampler, LatentCache
+from spresso_assets.training.denoising import has_fast_bf16
+from spresso_assets.training.loop import CHECKPOINT, averaged_state, load_checkpoint
+
+
+@torch.inference_mode()
+def collect_vectors(
+    model: ModelConfig, data: Path, adapter: Path, rate: str, count: int, seed: int = 0, device: str = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """(train [count, D], val [n, D]) code vectors; val is every val sound once, up to 30 s of each, not augmented."""
+    encoder = LatentEncoder(model.latent_encoder)
+    encoder.load_state_dict(averaged_state(adapter / CHECKPOINT, "encoder"))
+    encoder.eval().to(device)
+    statistics, _ = load_checkpoint(data / "statistics.safetensors")
+    mean_C, scale_C = statistics["mean"], model.sigma_data / statistics["std"]
+    multiple, pool = model.frame_multiple(rate), POOLS[rate]
+    bf16 = has_fast_bf16(torch.device(device))
+
+    def encode(raw_BTC: Tensor) -> Tensor:
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
+            z_BFD = encoder(((raw_BTC - mean_C) * scale_C).to(device), rate)
+        return z_BFD.float().cpu()
+
+    sampler = CropSampler(LatentCache(data, "train"), CropConfig())
+    generator = torch.Generator().manual_seed(seed)
+    pieces: list[Tensor] = []
+    collected = 0
+    while collected < count:
+        z_XD = encode(sampler.batch(generator, multiple)).flatten(0, 1)
+        pieces.append(z_XD)
+        collected += len(z_XD)
+    val_cache = LatentCache(data, "val")
+    val: list[Tensor] = []
+    for i in range(len(val_cache.names)):
+        frames = min(int(val_cache.length_I[i]), 3000)
+        for start in range(0, frames, model.window_frames):
+            length = -(-min(model.window_frames, frames - start) // multiple) * multiple
+            tokens = -(-min(model.window_frames, frames - start) // pool)
+            val.append(encode(val_cache.crop(i, length, start)[None])[0, :tokens])
+    return torch.cat(pieces)[:count], torch.cat(val)
