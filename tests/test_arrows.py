@@ -24,7 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "rivals": {"codec", "audio"},
     "evaluation": {"catalog", "audio", "codec"},
     "ingest": {"catalog", "audio", "codec"},
-    "export": {"catalog", "audio", "codec"},
+    "export": {"ingest", "catalog", "audio", "codec"},
     "jobs": {"ingest", "export", "evaluation", "catalog", "audio", "codec"},
     "workers": {"jobs", "ingest", "export", "evaluation", "catalog", "audio", "codec"},
     "plugin_bridge": {"jobs", "ingest", "export", "evaluation", "catalog", "audio", "codec"},

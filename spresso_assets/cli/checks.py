@@ -113,12 +113,16 @@ def _database(catalog: Catalog) -> Iterator[Finding]:
 
 
 def _model(state: State) -> Iterator[Finding]:
-    from spresso_assets.codec.bundle import read_card, verify_weights
+    from spresso_assets.codec.bundle import read_config, weights_hash
 
     folder = state.bundle_dir()
-    card = read_card(folder)
-    verify_weights(folder)
-    yield Finding(Level.OK, "model", f"{card['name']}, weights {str(card['weights_sha256'])[:12]}")
+    config, facts = read_config(folder)
+    digest = weights_hash(folder)
+    if digest == facts.get("weights_sha256"):
+        yield Finding(Level.OK, "model", f"{config.name}, weights {digest[:12]}")
+    else:
+        message = f"the weights in {folder} are not those that its config names"
+        yield Finding(Level.PROBLEM, "model", message, "Install the bundle again.", "weights_mismatch")
 
 
 def _roots(catalog: Catalog) -> Iterator[Finding]:

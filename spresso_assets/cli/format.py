@@ -45,6 +45,11 @@ def printable(text: str) -> str:
     return "".join(f"\\u{ord(char):04x}" if unicodedata.category(char) in UNPRINTABLE else char for char in text)
 
 
+def shorten(text: str, width: int) -> str:
+    """Cut a text to `width` characters, with an ellipsis where something is missing."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
 def columns(headers: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> list[str]:
     """Align a table in plain text.
 

@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from spresso_assets import __version__
-from spresso_assets.cli import doctor, init, root
+from spresso_assets.cli import (
+    codec,
+    decode,
+    doctor,
+    export,
+    init,
+    models,
+    profile,
+    root,
+    scan,
+    search,
+    show,
+    stats,
+    train,
+)
 from spresso_assets.cli.output import Mode, Output, stop_on_broken_pipe
 from spresso_assets.cli.state import State
 from spresso_assets.errors import ExitCode, SpressoError
@@ -33,8 +47,18 @@ app = typer.Typer(
 )
 
 app.command("init")(init.init)
-app.command("doctor")(doctor.doctor)
 app.add_typer(root.app, name="root")
+app.command("scan")(scan.scan)
+app.command("search")(search.search)
+app.command("show")(show.show)
+app.command("decode")(decode.decode)
+app.command("export")(export.export)
+app.command("stats")(stats.stats)
+app.add_typer(profile.app, name="profile")
+app.add_typer(models.app, name="models")
+app.command("doctor")(doctor.doctor)
+app.add_typer(codec.app, name="codec")
+app.add_typer(train.app, name="train")
 
 
 def _version(wanted: bool) -> None:

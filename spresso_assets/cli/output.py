@@ -70,7 +70,7 @@ class Output:
     def failure(self, path: str, error: SpressoError) -> None:
         """One item failed; the rest goes on. One clear line: path, code, what happened, what to do."""
         self.failures.append({"path": path, **error_record(error)})
-        self._stderr(f"{path}: {error}")
+        self._stderr(f"{path}: {sentence(error)}")
 
     def result(
         self, data: Any, text: Callable[[], Sequence[str]] | None = None, *, exit_code: ExitCode = ExitCode.OK
@@ -104,7 +104,8 @@ class Output:
 
     def error(self, error: SpressoError) -> int:
         """Print the error that ended the command; returns its exit code."""
-        self._stderr(f"spresso {self.command}: {error}" if self.command != "spresso" else f"spresso: {error}")
+        who = "spresso" if self.command == "spresso" else f"spresso {self.command}"
+        self._stderr(f"{who}: {sentence(error)}")
         if self.mode is not Mode.TEXT:
             record = error_record(error)
             body: dict[str, Any] = {"ok": False, "command": self.command, "schema": SCHEMA, "error": record}
@@ -128,6 +129,12 @@ class Output:
     def _stderr(self, line: str) -> None:
         sys.stderr.write(format.printable(line) + "\n")
         sys.stderr.flush()
+
+
+def sentence(error: SpressoError) -> str:
+    """One line: code, what happened, what to do."""
+    parts = [part.rstrip(". ") for part in (error.message, error.hint) if part]
+    return f"{error.code}: {'. '.join(parts)}."
 
 
 def error_record(error: SpressoError) -> dict[str, Any]:

@@ -13,11 +13,13 @@ import typer
 
 from spresso_assets.cli.output import Output
 from spresso_assets.config import Settings, load_settings
+from spresso_assets.errors import SpressoError
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
     from spresso_assets.catalog.engine import Catalog
+    from spresso_assets.codec.codec import SPresso
 
 
 @dataclass
@@ -42,6 +44,44 @@ class State:
         from spresso_assets.catalog.engine import open_catalog
 
         return open_catalog(self.settings.catalog, create=create)
+
+    def bundle_dir(self) -> Path:
+        """The model bundle that this command uses: the configured one, or the one that ships with the package."""
+        from spresso_assets.codec.bundle import default_bundle
+
+        return self.settings.bundle or default_bundle()
+
+    def codec(self) -> SPresso:
+        """Load the codec; imports torch, so only for verbs that encode or decode.
+
+        Raises:
+            SpressoError: `model_missing`, `weights_mismatch`, `bundle_corrupt` (exit code 13).
+        """
+        from spresso_assets.codec.bundle import load_bundle
+
+        return load_bundle(self.bundle_dir())
+
+    def register_bundle(self, catalog: Catalog) -> list[str]:
+        """Make the bundle and its profiles known to the catalog; returns the profiles' names, [] without a bundle."""
+        from spresso_assets.catalog.profiles import ensure_model, ensure_profiles
+        from spresso_assets.codec.bundle import read_config
+
+        try:
+            config, facts = read_config(self.bundle_dir())
+        except SpressoError as error:
+            if error.code != "model_missing":
+                raise
+            self.out.warn(f"{error.message}: sounds can be cataloged and searched, not encoded.")
+            return []
+        with catalog.session() as session:
+            model = ensure_model(
+                session,
+                config.name,
+                str(facts["weights_sha256"]),
+                license=str(facts.get("license", "")),
+                latent_dim=config.latent_encoder.code_dim,
+            )
+            return list(ensure_profiles(session, model))
 
     @contextmanager
     def change(self, dry_run: bool) -> Iterator[Session]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sqlalchemy import select as sql_select
 from sqlmodel import col, select, update
 
 from spresso_assets.catalog.columns import now_us
@@ -207,15 +208,13 @@ def _known(session: Session, root_id: int, under: str) -> tuple[list[Known], int
     Absent files come from everywhere: what vanished elsewhere yesterday may be what appears here today.
     """
     f = SourceFile
-    rows = session.exec(
-        select(
-            f.id, f.rel_path, f.state, f.size, f.mtime_ns, f.inode, f.asset_id, f.probed_size, f.probed_mtime_ns
-        ).where(f.root_id == root_id)  # type: ignore[call-overload]
-    )
-    known = [
-        Known(id_, rel, state, size, mtime, inode, asset is not None and (size, mtime) == (probed_size, probed_mtime))
-        for id_, rel, state, size, mtime, inode, asset, probed_size, probed_mtime in rows
-    ]
+    columns = [f.id, f.rel_path, f.state, f.size, f.mtime_ns, f.inode, f.asset_id, f.probed_size, f.probed_mtime_ns]
+    rows = session.connection().execute(sql_select(*map(col, columns)).where(col(f.root_id) == root_id))
+    known = []
+    for row in rows:
+        id_, rel_path, state, size, mtime_ns, inode, asset_id, probed_size, probed_mtime_ns = tuple(row)
+        probed = asset_id is not None and (size, mtime_ns) == (probed_size, probed_mtime_ns)
+        known.append(Known(id_, rel_path, state, size, mtime_ns, inode, probed))
     believed = sum(item.state not in ABSENT for item in known)
     if under:
         inside = under + "/"

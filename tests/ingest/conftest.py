@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from spresso_assets.ingest.roots import add_root
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    opened = open_catalog(tmp_path / "catalog.db", create=True)
+def catalog(catalog_file: Path) -> Iterator[Catalog]:
+    opened = open_catalog(catalog_file)
     yield opened
     opened.close()
 
@@ -77,8 +77,3 @@ class Library:
 @pytest.fixture
 def library(catalog: Catalog, tmp_path: Path) -> Library:
     return Library(catalog, tmp_path / "sfx")
-
-
-@pytest.fixture
-def make_library(catalog: Catalog) -> Callable[[Path], Library]:
-    return lambda folder: Library(catalog, folder)
