@@ -31,7 +31,7 @@ START = "start.safetensors"
 REPORT = "report.json"
 
 _BATCH = 512
-_SEARCH = {"beam": 4, "candidates": 4}  # while training; the error is measured with the full search
+_SEARCH = {"beam": 2, "candidates": 4}  # while training; the error is measured with the full search
 _JUDGE = 2000  # vectors on which errors are measured
 _REVIVE_UNTIL = 0.7  # share of the budget after which codewords are left to settle
 _TIED_WEIGHT = 0.25

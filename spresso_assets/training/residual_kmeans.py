@@ -18,6 +18,7 @@ from spresso_assets.codec.quantizer import QINCo2
 from spresso_assets.errors import SpressoError
 
 _ROWS = 2048  # vectors compared with a codebook at once: the scores stay in cache
+_GAIN_ROWS = 8192  # vectors from which the one number of a shared step is found
 _BLOCKS = 2000  # pieces into which vectors of unknown origin are cut, in their order, to keep neighbours together
 
 
@@ -29,7 +30,7 @@ def rq_initialise(
     *,
     crossed: bool = True,
     iterations: int = 5,
-    max_vectors: int = 50_000,
+    comparisons: int = 200_000_000,
     seed: int = 0,
 ) -> None:
     """Set normalisation and codebooks of `model` from latents; its networks keep saying nothing.
@@ -40,7 +41,7 @@ def rq_initialise(
         groups_N: integer per vector, equal for all vectors of one sound (also at other crop offsets).
         crossed: fit to the residuals that unseen vectors would leave; needs at least K vectors in either half.
         iterations: Lloyd iterations per codebook.
-        max_vectors: a random subset of this size is used.
+        comparisons: bound on vectors times codewords per iteration; a random subset of the vectors is used.
 
     Raises:
         SpressoError: `too_few_vectors` if there are fewer vectors than codewords.
@@ -56,7 +57,7 @@ def rq_initialise(
     half_N = halves(len(z_ND), groups_N, generator)
     model.mean_D.copy_(z_ND.mean(0))
     model.scale.copy_((z_ND - model.mean_D).square().mean().sqrt().clamp(min=1e-8))
-    chosen = torch.randperm(len(z_ND), generator=generator)[:max_vectors]
+    chosen = torch.randperm(len(z_ND), generator=generator)[: comparisons // entries]
     x_ND, half_N = model.normalise(z_ND[chosen]), half_N[chosen]
     first_ND, second_ND = x_ND[half_N], x_ND[~half_N]
     crossed = crossed and min(len(first_ND), len(second_ND)) >= entries
@@ -74,11 +75,12 @@ def rq_initialise(
         second_ND = second_ND - of_first_KD[nearest(second_ND, of_first_KD)]
 
     rest_ND = torch.cat([first_ND, second_ND])
+    rest_ND = rest_ND[torch.randperm(len(rest_ND), generator=generator)[:_GAIN_ROWS]]
     shared_KD = model.codebook_TKD[own - 1]
     level = float(shared_KD.square().mean().sqrt().clamp(min=1e-8))
     for m in range(own, steps):
         gain = float(rest_ND.square().mean().sqrt()) / level * 0.5
-        for _ in range(4):
+        for _ in range(3):
             picked_ND = shared_KD[nearest(rest_ND, gain * shared_KD)]
             gain = float((rest_ND * picked_ND).sum() / picked_ND.square().sum().clamp(min=1e-12))
         model.gain_S[m - own] = gain
