@@ -2,9 +2,23 @@
 
 import errno
 
-from spresso_assets.errors import FaultKind, SpressoError
+from spresso_assets.errors import ExitCode, FaultKind, SpressoError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def about_the_model(error: SpressoError) -> SpressoError:
+    """Faults of the model (exit code 13) concern every job that needs it: they pause the queue and fail no job."""
+    if error.exit_code is not ExitCode.MODEL_MISSING or error.kind is FaultKind.ENVIRONMENT:
+        return error
+    return SpressoError(
+        error.message,
+        code=error.code,
+        hint=error.hint,
+        exit_code=error.exit_code,
+        kind=FaultKind.ENVIRONMENT,
+        details=error.details,
+    )
 
 
 def as_spresso_error(error: BaseException) -> SpressoError:

@@ -1,0 +1,114 @@
+"""What tasks share: the codec, loaded once and only when needed; the probing children; where the time went."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spresso_assets.errors import SpressoError
+from spresso_assets.jobs.faults import about_the_model
+from spresso_assets.jobs.sandbox import ProbePool, ProbeResult
+
+Audio = NDArray[np.float32]
+
+
+class Codec(Protocol):
+    """The part of `codec.codec.SPresso` that jobs use."""
+
+    weights_sha256: str
+
+    def encode_many(
+        self, sounds: Sequence[tuple[Audio, int]], point: str, channel_mode: str = "mono"
+    ) -> list[bytes]: ...
+
+
+class Prober(Protocol):
+    """Looks at files; one result or error per path, in order."""
+
+    def probe_many(self, paths: Sequence[Path]) -> list[ProbeResult | SpressoError]: ...
+
+    def close(self) -> None: ...
+
+
+class Timings:
+    """Seconds by activity, added up over all tasks of a run."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, name: str, seconds: float) -> None:
+        with self._lock:
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - started)
+
+
+class TaskContext:
+    """Made once per worker process.
+
+    Args:
+        load_codec: makes the codec on first use, for example ``lambda: SPresso.load(bundle)``.
+        prober: what probes files; None starts limited child processes on first use.
+        probe_workers: number of such children.
+    """
+
+    def __init__(
+        self, load_codec: Callable[[], Codec] | None = None, prober: Prober | None = None, probe_workers: int = 1
+    ) -> None:
+        self.timings = Timings()
+        self._load_codec = load_codec
+        self._codec: Codec | None = None
+        self._prober = prober
+        self._probe_workers = probe_workers
+        self._lock = threading.Lock()
+
+    @property
+    def can_encode(self) -> bool:
+        return self._load_codec is not None
+
+    def codec(self) -> Codec:
+        """The codec; the first call loads it.
+
+        Raises:
+            SpressoError: whatever loading raises, for example ``model_missing``.
+        """
+        with self._lock:
+            if self._codec is None:
+                assert self._load_codec is not None, "this worker was made without a codec"
+                try:
+                    with self.timings.measure("load_model"):
+                        self._codec = self._load_codec()
+                except SpressoError as error:
+                    raise about_the_model(error) from error
+            return self._codec
+
+    def prober(self) -> Prober:
+        with self._lock:
+            if self._prober is None:
+                self._prober = ProbePool(self._probe_workers)
+            return self._prober
+
+    def close(self) -> None:
+        """Stop the probing children."""
+        with self._lock:
+            if self._prober is not None:
+                self._prober.close()
+                self._prober = None
+
+    def __enter__(self) -> "TaskContext":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,91 @@
+"""The files that tasks read: where they are, and whether they are still what the catalog believes."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from spresso_assets.catalog.models import SourceFile, WatchRoot
+from spresso_assets.errors import ExitCode, FaultKind, SpressoError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file with the size (bytes) and time (ns) that it must have to be the file that was meant."""
+
+    root: Path
+    path: Path
+    size: int
+    mtime_ns: int
+
+    def check(self) -> None:
+        """Look at the file before and after reading it.
+
+        Raises:
+            SpressoError: ``root_offline`` (retryable), ``file_vanished``, ``file_changed``.
+        """
+        try:
+            status = os.stat(self.path)
+        except OSError as error:
+            if not self.root.is_dir():
+                raise SpressoError(
+                    f"The folder {self.root} is not there",
+                    code="root_offline",
+                    hint="Mount it; its jobs wait",
+                    exit_code=ExitCode.ROOT_OFFLINE,
+                    kind=FaultKind.RETRYABLE,
+                ) from error
+            raise SpressoError(
+                f"{self.path.name} is no longer there ({error.strerror})",
+                code="file_vanished",
+                hint="'spresso scan' finds out whether it was moved",
+            ) from error
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
+            raise SpressoError(
+                f"{self.path.name} has changed since it was scanned",
+                code="file_changed",
+                hint="Nothing was read from it; the next scan takes it up again",
+            )
+
+
+def source_of_file(session: Session, source_file_id: int) -> Source:
+    """A file as it was when it was scanned.
+
+    Raises:
+        SpressoError: ``source_missing`` if the catalog forgot it meanwhile.
+    """
+    file = session.get(SourceFile, source_file_id)
+    if file is None:
+        raise SpressoError("The catalog has forgotten this file", code="source_missing")
+    root = Path(session.get_one(WatchRoot, file.root_id).path)
+    return Source(root, root / file.rel_path, file.size, file.mtime_ns)
+
+
+def source_of_asset(session: Session, asset_id: int) -> Source:
+    """A present file that holds the asset's sound, as it was when it was probed.
+
+    Raises:
+        SpressoError: ``source_missing``.
+    """
+    row = session.execute(
+        select(SourceFile, WatchRoot)
+        .join(WatchRoot, col(SourceFile.root_id) == col(WatchRoot.id))
+        .where(
+            col(SourceFile.asset_id) == asset_id,
+            col(SourceFile.state) == "present",
+            col(SourceFile.probed_size) == col(SourceFile.size),
+            col(SourceFile.probed_mtime_ns) == col(SourceFile.mtime_ns),
+        )
+        .order_by(col(WatchRoot.state), col(SourceFile.id))  # active roots first
+        .limit(1)
+    ).first()
+    if row is None:
+        raise SpressoError(
+            "No file of this sound is there to encode from",
+            code="source_missing",
+            hint="Bring the original back and run 'spresso scan'",
+        )
+    file, root = row
+    return Source(Path(root.path), Path(root.path) / file.rel_path, file.size, file.mtime_ns)
