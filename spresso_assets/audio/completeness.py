@@ -67,9 +67,11 @@ def check(file: BinaryIO) -> Completeness:
 
         problem = check_flac(file)
         return _cut(problem) if problem else Completeness(True, "the last FLAC frame is whole and is the one declared")
-    if head[:4] == b"riff" and size >= 40:
+    if head[:4] == b"riff":
         return _check_w64(file, size)
-    if head[:4] == b".snd" and len(head) >= 24:
+    if head[:4] == b".snd":
+        if len(head) < 24:
+            return _cut("the header is cut")
         start, declared = struct.unpack(">II", head[4:12])
         return _compare("data", declared if declared != 0xFFFFFFFF else size - start, size - start)
     if head[:4] == b"caff":

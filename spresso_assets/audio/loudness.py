@@ -2,7 +2,8 @@
 
 The K-weighting is applied as a gain on spectra of 100 ms segments instead of as a filter in time: by Parseval's theorem
 the weighted power of a segment is a weighted sum over its bins. That is several times faster, and the same spectra tell
-how much of a sound lies above 24 kHz. Against the filter the result differs by less than 0.1 dB on real sounds.
+how much of a sound lies above 24 kHz. Against the filter the result differs by less than 0.1 dB, by 0.3 dB for a
+pure tone in the deepest bass.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ Samples = NDArray[np.float32]
 
 ABSOLUTE_GATE = -70.0
 RELATIVE_GATE = -10.0
+_HIGH_PASS_GAIN = 1.0049949
 _SEGMENTS_PER_BLOCK = 4  # blocks of 400 ms that advance by 100 ms
 
 
@@ -39,8 +41,8 @@ def k_weighting(frequency: NDArray[np.float64], sample_rate: int) -> NDArray[np.
     # High-pass at 38 Hz.
     tan, q = math.tan(math.pi * 38.13547087602444 / sample_rate), 0.5003270373238773
     pass_a = (1 + tan / q + tan * tan, 2 * (tan * tan - 1), 1 - tan / q + tan * tan)
-    pass_b = tuple(pass_a[0] * value for value in (1.0, -2.0, 1.0))
-    # The standard leaves the numerator at (1, -2, 1) for the denominator normalised to a0 = 1.
+    # The standard sets the numerator to (1, -2, 1) at 48 kHz, 0.04 dB above unity; that gain is kept at every rate.
+    pass_b = tuple(_HIGH_PASS_GAIN * value for value in (1.0, -2.0, 1.0))
     return _biquad_gain(w, shelf_b, shelf_a) * _biquad_gain(w, pass_b, pass_a)
 
 
@@ -61,6 +63,7 @@ class LoudnessMeter:
     def __init__(self, sample_rate: int, channels: int) -> None:
         self.segment = max(1, round(0.1 * sample_rate))
         frequency = np.asarray(np.fft.rfftfreq(self.segment, 1 / sample_rate), np.float64)
+        self._ramp_T = np.linspace(-0.5, 0.5, self.segment, dtype=np.float32) * np.float32(40 / 39)
         # A one-sided spectrum holds every bin but the first and the (even length's) last for two.
         sides = np.full(len(frequency), 2.0)
         sides[0] = 1.0
@@ -84,13 +87,23 @@ class LoudnessMeter:
         self._rest = x_CN[:, whole * self.segment :].copy()
 
     def _measure(self, x_CST: Samples) -> None:
-        spectrum_CSF = np.fft.rfft(x_CST)
+        spectrum_CSF = np.fft.rfft(self._levelled(x_CST))
         power_CSF = spectrum_CSF.real**2
         power_CSF += spectrum_CSF.imag**2
         self._powers.append(self._channel_weights @ (power_CSF @ self._weights_F).astype(np.float64))
         if self._measure_above:
             self._above += float(np.sum(power_CSF @ self._above_F))
             self._all += float(np.sum(x_CST * x_CST, dtype=np.float64)) / self.segment
+
+    def _levelled(self, x_CST: Samples) -> Samples:
+        """Take the slope between the ends out of each segment.
+
+        Cut out of a drift too slow to hear, a segment ends far from where it began, and that step would count as sound
+        at all frequencies. The filter of the standard never sees such a step.
+        """
+        edge = max(1, self.segment // 40)
+        rise_CS1 = x_CST[..., -edge:].mean(axis=2, keepdims=True) - x_CST[..., :edge].mean(axis=2, keepdims=True)
+        return x_CST - rise_CS1 * self._ramp_T
 
     @property
     def ultrasonic_share(self) -> float:

@@ -20,8 +20,8 @@ class Overview:
         columns = min(COLUMNS, frames) if frames is not None else 2 * COLUMNS
         total = frames if frames is not None else 2 * COLUMNS
         self._edges = np.arange(columns + 1, dtype=np.int64) * total // max(columns, 1)
-        self._low = np.zeros(columns, np.float32)
-        self._high = np.zeros(columns, np.float32)
+        self._low = np.full(columns, np.inf, np.float32)
+        self._high = np.full(columns, -np.inf, np.float32)
         self._at = 0
         self.low = self.high = 0.0
 
@@ -49,7 +49,7 @@ class Overview:
         half = len(self._low) // 2
         low = np.minimum(self._low[0::2], self._low[1::2])
         high = np.maximum(self._high[0::2], self._high[1::2])
-        self._low, self._high = np.zeros_like(self._low), np.zeros_like(self._high)
+        self._low, self._high = np.full_like(low, np.inf, shape=2 * half), np.full_like(high, -np.inf, shape=2 * half)
         self._low[:half], self._high[:half] = low, high
 
     def to_bytes(self) -> bytes:

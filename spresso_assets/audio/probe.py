@@ -212,6 +212,11 @@ class _Analysis:
         """Largest magnitude so far."""
         return max(-self.overview.low, self.overview.high)
 
+    @property
+    def offset(self) -> float:
+        """Largest magnitude of a channel's mean."""
+        return float(np.abs(self.sum_C).max()) / max(self.frames, 1)
+
     def flags(self) -> list[str]:
         """The flags that hold, sorted."""
         sound = self.sound
@@ -222,8 +227,7 @@ class _Analysis:
             "over_full_scale": self.peak > OVER_LEVEL,
             "nonfinite": self.nonfinite > 0,
             # In a click of a few periods a mean is no offset.
-            "dc_offset": self.frames > 0.05 * sound.sample_rate
-            and float(np.abs(self.sum_C).max()) / self.frames > DC_LIMIT,
+            "dc_offset": self.frames > 0.05 * sound.sample_rate and self.offset > DC_LIMIT,
             "ultrasonic": self.meter.ultrasonic_share > ULTRASONIC_SHARE and self.peak >= SILENT_PEAK,
             "multichannel": sound.channels > 2,
             "long": self.frames > LONG_SECONDS * sound.sample_rate,

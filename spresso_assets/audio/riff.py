@@ -79,9 +79,7 @@ def read_chunks(path: str | os.PathLike[str]) -> RiffFile:
 
 def walk_chunks(file: BinaryIO) -> RiffFile:
     """Walk the chunks of an open file from its start."""
-    result = RiffFile(file_size=os.fstat(file.fileno()).st_size if hasattr(file, "fileno") else 0)
-    if not result.file_size:
-        result.file_size = file.seek(0, os.SEEK_END)
+    result = RiffFile(file_size=file.seek(0, os.SEEK_END))
     file.seek(0)
     head = file.read(12)
     form = head[:4].decode("latin-1")
