@@ -85,14 +85,11 @@ def train_quantizer(
         )
 
     torch.manual_seed(seed)
-    if resume and (out_dir / START).exists():
-        plain = load_quantizer(out_dir / START)
-        spent = float(load_checkpoint(out_dir / START)[1]["minutes"])
-    else:
-        plain, crossed = _start(config, z_ND, groups_N, judge_ND, seed)
-        spent = (time.monotonic() - began) / 60
-        header = {"minutes": spent, "config": asdict(config), "crossed": crossed}
-        save_checkpoint(out_dir / START, plain.state_dict(), header)
+    if not (resume and (out_dir / START).exists()):
+        start, crossed = _start(config, z_ND, groups_N, judge_ND, seed)
+        header = {"minutes": (time.monotonic() - began) / 60, "config": asdict(config), "crossed": crossed}
+        save_checkpoint(out_dir / START, start.state_dict(), header)
+    plain, spent = load_quantizer(out_dir / START), load_checkpoint(out_dir / START)[1]["minutes"]
 
     model = QINCo2(config)
     model.load_state_dict(plain.state_dict())
@@ -240,6 +237,7 @@ def _finish(model: QINCo2, plain: QINCo2, z_ND: Tensor, judge_ND: Tensor, out_di
     report: dict[str, Any] = {
         "config": asdict(model.config),
         "vectors": len(z_ND),
+        "start": "crossed" if load_checkpoint(out_dir / START)[1]["crossed"] else "plain",
         "result": "qinco2" if helped else "rq",
         "val_rq_greedy": prefix_errors(plain, judge_ND, beam=1, candidates=1),
         "val_rq": rq,
