@@ -13,9 +13,13 @@ from spresso_assets import __version__
 from spresso_assets.cli import (
     codec,
     decode,
+    demo,
     doctor,
+    encode,
     export,
+    ingest,
     init,
+    jobs,
     models,
     profile,
     root,
@@ -24,6 +28,7 @@ from spresso_assets.cli import (
     show,
     stats,
     train,
+    watch,
 )
 from spresso_assets.cli.output import Mode, Output, stop_on_broken_pipe
 from spresso_assets.cli.state import State
@@ -46,9 +51,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.add_typer(root.app, name="root")
 app.command("scan")(scan.scan)
+app.command("ingest")(ingest.ingest)
+app.command("watch")(watch.watch)
+app.command("encode")(encode.encode)
 app.command("search")(search.search)
 app.command("show")(show.show)
 app.command("decode")(decode.decode)
@@ -56,6 +65,7 @@ app.command("export")(export.export)
 app.command("stats")(stats.stats)
 app.add_typer(profile.app, name="profile")
 app.add_typer(models.app, name="models")
+app.add_typer(jobs.app, name="jobs")
 app.command("doctor")(doctor.doctor)
 app.add_typer(codec.app, name="codec")
 app.add_typer(train.app, name="train")

@@ -38,12 +38,12 @@ class Mode(StrEnum):
 class Progress(Protocol):
     """A progress bar; silent when stderr is not a terminal."""
 
-    def update(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Show `done` of `total` units; `note` is a short word about what is being worked on."""
+    def update(self, done: float, total: float | None = None, note: str = "", label: str = "") -> None:
+        """Show `done` of `total` units; `note` is a short word about the item in work, each `label` gets a bar."""
 
 
 class _NoProgress:
-    def update(self, done: float, total: float | None = None, note: str = "") -> None:
+    def update(self, done: float, total: float | None = None, note: str = "", label: str = "") -> None:
         pass
 
 
@@ -61,6 +61,12 @@ class Output:
         """Tell the person at the terminal something that is not data; hidden by `--quiet` and in JSON modes."""
         if not self.quiet and self.mode is Mode.TEXT:
             self._stderr(message)
+
+    def live(self, line: str = "") -> None:
+        """Text that is part of the result and is shown as it comes; left out in JSON modes, which have the data."""
+        if self.mode is Mode.TEXT:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
 
     def warn(self, message: str) -> None:
         """Something the person should know although the command goes on."""
@@ -90,12 +96,12 @@ class Output:
         if self.failures:
             tail["failures"] = self.failures
         if self.mode is Mode.JSON:
-            self._document({**head, "data": data, **tail})
+            self.document({**head, "data": data, **tail}, indent=2)
         elif self.mode is Mode.JSONL:
             items = data if isinstance(data, list) else [data]
             for item in items:
-                self._document(item, indent=None)
-            self._document({"summary": {**head, "items": len(items), "exit_code": int(exit_code), **tail}}, indent=None)
+                self.document(item)
+            self.document({"summary": {**head, "items": len(items), "exit_code": int(exit_code), **tail}})
         elif text is not None:
             for line in text():
                 sys.stdout.write(line + "\n")
@@ -109,7 +115,7 @@ class Output:
         if self.mode is not Mode.TEXT:
             record = error_record(error)
             body: dict[str, Any] = {"ok": False, "command": self.command, "schema": SCHEMA, "error": record}
-            self._document({**body, "warnings": self.warnings}, indent=2 if self.mode is Mode.JSON else None)
+            self.document({**body, "warnings": self.warnings}, indent=2 if self.mode is Mode.JSON else None)
         return int(error.exit_code)
 
     @contextmanager
@@ -118,12 +124,13 @@ class Output:
         if self.quiet or not sys.stderr.isatty():
             yield _NoProgress()
             return
-        from spresso_assets.cli.progress import bar
+        from spresso_assets.cli.progress import bars
 
-        with bar(label, unit) as shown:
+        with bars(label, unit) as shown:
             yield shown
 
-    def _document(self, document: Any, indent: int | None = 2) -> None:
+    def document(self, document: Any, indent: int | None = None) -> None:
+        """Print one JSON document, on one line if `indent` is None."""
         sys.stdout.write(json.dumps(document, indent=indent, default=str) + "\n")
 
     def _stderr(self, line: str) -> None:

@@ -32,21 +32,25 @@ class RateColumn(ProgressColumn):
         return Text(f"{task.speed:.1f} {self.unit}/s" if task.speed else "")
 
 
-class Bar:
-    """One line of progress; see `spresso_assets.cli.output.Progress`."""
+class Bars:
+    """A line per kind of work; see `spresso_assets.cli.output.Progress`."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Progress, label: str) -> None:
         self._progress = progress
-        self._task = task
+        self._label = label
+        self._tasks: dict[str, TaskID] = {}
 
-    def update(self, done: float, total: float | None = None, note: str = "") -> None:
+    def update(self, done: float, total: float | None = None, note: str = "", label: str = "") -> None:
         """Show `done` of `total` units."""
-        self._progress.update(self._task, completed=done, total=total, note=note)
+        label = label or self._label
+        if label not in self._tasks:
+            self._tasks[label] = self._progress.add_task(label, total=total, note="")
+        self._progress.update(self._tasks[label], completed=done, total=total, note=note)
 
 
 @contextmanager
-def bar(label: str, unit: str) -> Iterator[Bar]:
-    """Show a bar for the time of the `with` block."""
+def bars(label: str, unit: str) -> Iterator[Bars]:
+    """Show progress for the time of the `with` block."""
     shown = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -59,4 +63,4 @@ def bar(label: str, unit: str) -> Iterator[Bar]:
         transient=True,
     )
     with shown:
-        yield Bar(shown, shown.add_task(label, total=None, note=""))
+        yield Bars(shown, label)

@@ -174,7 +174,7 @@ def remove(
 ) -> None:
     """Forget a root. Its files stay where they are, and its sounds stay in the catalog."""
     state = state_of(ctx)
-    from spresso_assets.ingest.roots import find_root, list_roots
+    from spresso_assets.ingest.roots import find_root, list_roots, remove_root
 
     with state.catalog().read() as session:
         name = find_root(session, root).name
@@ -183,7 +183,7 @@ def remove(
     if not dry_run:
         confirm(f"Forget root '{name}' and where its {total} files lie?", yes=yes)
     with state.change(dry_run) as session:
-        session.delete(find_root(session, root))
+        remove_root(session, find_root(session, root))
     state.out.result(
         {"root": name, "files": total, "dry_run": dry_run},
         lambda: [

@@ -35,8 +35,8 @@ def scan(
     that, unless you say --accept-removals.
     """
     state = state_of(ctx)
-    from spresso_assets.cli.pipeline import queue_probe
     from spresso_assets.ingest.reconcile import reconcile
+    from spresso_assets.jobs.plan import enqueue_probe
 
     catalog = state.catalog()
     reports = []
@@ -45,7 +45,7 @@ def scan(
             report = reconcile(
                 catalog,
                 root_id,
-                queue_probe,
+                enqueue_probe,
                 under=under,
                 settle_s=settle,
                 accept_removals=accept_removals,
@@ -92,10 +92,11 @@ def report_problems(state: State, report: Report) -> None:
             state.out.warn(f"{report.root}: {number} files left out, {reason}")
 
 
-def lines_of(report: Report) -> list[str]:
-    """Counts that are not zero, then the first few paths of each kind."""
+def headline(report: Report) -> str:
+    """One line: what differs, and how much does not."""
     counts = {
         "new": len(report.new),
+        "waiting": report.waiting,
         "changed": len(report.changed),
         "moved": len(report.moved),
         "back": len(report.back),
@@ -105,7 +106,12 @@ def lines_of(report: Report) -> list[str]:
     }
     shown = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)
     head = f"{report.root}: {shown + ', ' if shown else ''}{report.unchanged} unchanged"
-    lines = [head + (" (dry run)" if report.dry_run else "")]
+    return head + (" (dry run)" if report.dry_run else "")
+
+
+def lines_of(report: Report) -> list[str]:
+    """The headline, then the first few paths of each kind."""
+    lines = [headline(report)]
     for old, new in report.moved[:MOST_SHOWN]:
         lines.append(f"  moved    {format.printable(old)} -> {format.printable(new)}")
     for kind, paths in (("missing", report.missing), ("changed", report.changed), ("new", report.new)):

@@ -23,6 +23,7 @@ from spresso_assets.catalog.columns import now_us
 from spresso_assets.catalog.models import SourceFile, WatchRoot
 from spresso_assets.errors import SpressoError
 from spresso_assets.ingest.difference import ABSENT, Difference, Known, difference, path_key
+from spresso_assets.ingest.globs import Rules
 from spresso_assets.ingest.mounts import sends_events
 from spresso_assets.ingest.roots import rules_of
 from spresso_assets.ingest.scan import Problem, offline, walk
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from spresso_assets.catalog.engine import Catalog
 
 CHUNK = 400
-# Young files must also look complete from the inside. After a minute of quiet nobody is coming back to finish them:
-# they are read as they are, and what is missing is said.
+# The watcher lets young files also look complete from the inside. After a minute of quiet nobody is coming back to
+# finish them: they are read, and refused with a reason. Should they grow later, they are read again.
 COMPLETENESS_S = 60.0
 
 ReadyHook = Callable[["Session", SourceFile], object]
@@ -44,11 +45,15 @@ _T = TypeVar("_T")
 
 @dataclass
 class Report:
-    """What one reconcile found; `record` is its JSON form."""
+    """What one reconcile found; `record` is its JSON form.
+
+    `waiting` files were known and are not read yet, `ready` is how many files may be read now.
+    """
 
     root: str
     dry_run: bool = False
     unchanged: int = 0
+    waiting: int = 0
     new: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     moved: list[tuple[str, str]] = field(default_factory=list)
@@ -62,6 +67,11 @@ class Report:
     left_out: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
+    def follow(self, later: Report) -> None:
+        """Take over what a later look at the same place found about the files that were still settling."""
+        self.settling, self.wait_s = later.settling, later.wait_s
+        self.ready += later.ready
+
     def found_something(self) -> bool:
         """Whether anything differs from what the catalog knew."""
         return bool(self.new or self.changed or self.moved or self.back or self.missing or self.ready or self.problems)
@@ -72,6 +82,7 @@ class Report:
             "root": self.root,
             "dry_run": self.dry_run,
             "unchanged": self.unchanged,
+            "waiting": self.waiting,
             "new": len(self.new),
             "changed": len(self.changed),
             "moved": len(self.moved),
@@ -103,6 +114,7 @@ def reconcile(
     settle_s: float | None = None,
     tracker: SettleTracker | None = None,
     accept_removals: bool = False,
+    patient: bool = False,
     dry_run: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> Report:
@@ -116,6 +128,7 @@ def reconcile(
         settle_s: quiet time instead of the root's own.
         tracker: remembers files over several calls; only needed where file times cannot be trusted.
         accept_removals: mark vanished files as missing however many they are.
+        patient: wait for young files that look unfinished from the inside, instead of having them read and refused.
         dry_run: find out and report, write nothing.
         clock: seconds since 1970.
 
@@ -141,7 +154,7 @@ def reconcile(
     if not accept_removals:
         _apply_caps(diff, believed, root, report)
     settle = root.settle_s if settle_s is None else settle_s
-    decide = _Decider(path, settle, tracker, clock)
+    decide = _Decider(path, settle, tracker, clock, patient)
     candidates: list[tuple[str, Known | None]] = [(rel_path, None) for rel_path in diff.new]
     candidates += [(item.rel_path, item) for item in (*diff.changed, *diff.waiting)]
     decisions = [(rel_path, item, decide(rel_path, found.files[rel_path])) for rel_path, item in candidates]
@@ -163,14 +176,40 @@ def reconcile(
     return report
 
 
+def preview(path: Path) -> Report:
+    """What a first look at a folder or file that no root holds would find; writes nothing, knows nothing.
+
+    Raises:
+        SpressoError: `root_offline` when there is no such path.
+    """
+    folder, under = (path.resolve(), "") if path.is_dir() else (path.parent.resolve(), path.name)
+    found = walk(folder, Rules(), under)
+    return Report(
+        folder.name,
+        dry_run=True,
+        new=sorted(found.files),
+        ready=len(found.files),
+        left_out=dict(found.left_out),
+        problems=list(found.problems),
+    )
+
+
 class _Decider:
     """Decides about one file after the other: quiet long enough, nobody writing, and complete when it is young."""
 
-    def __init__(self, root: Path, settle_s: float, tracker: SettleTracker | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settle_s: float,
+        tracker: SettleTracker | None,
+        clock: Callable[[], float],
+        patient: bool,
+    ) -> None:
         self.root = root
         self.settle_s = settle_s
         self.tracker = tracker
         self.clock = clock
+        self.patient = patient
         self.sends_events = sends_events(root)
 
     def __call__(self, rel_path: str, signature: Signature) -> Settled:
@@ -188,7 +227,7 @@ class _Decider:
             sends_events=self.sends_events,
         )
         quiet = now - max(signature.touched_s, 0.0)
-        if settled.ready and self.settle_s > 0 and 0 <= quiet < COMPLETENESS_S:
+        if settled.ready and self.patient and 0 <= quiet < COMPLETENESS_S:
             from spresso_assets.audio.probe import is_complete
 
             complete = is_complete(path)
@@ -247,6 +286,7 @@ def _apply_caps(diff: Difference, believed: int, root: WatchRoot, report: Report
 
 def _fill_report(report: Report, diff: Difference, decisions: Sequence[_Decision]) -> None:
     report.unchanged = len(diff.same)
+    report.waiting = len(diff.waiting)
     report.new = diff.new
     report.changed = [item.rel_path for item in diff.changed]
     report.moved = [(item.rel_path, new) for item, new in diff.moved]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from spresso_assets.catalog.asset_text import refresh_text
 from spresso_assets.catalog.models import SourceFile, WatchRoot
 from spresso_assets.catalog.tables_files import ROOT_MODES
 from spresso_assets.errors import ExitCode, SpressoError
+from spresso_assets.ingest.difference import path_key
 from spresso_assets.ingest.globs import Rules, Verdict
 from spresso_assets.ingest.mounts import backend_for
 
@@ -54,7 +57,13 @@ def rules_of(root: WatchRoot) -> Rules:
 
 
 def add_root(
-    session: Session, path: Path, *, name: str | None = None, mode: str = "auto", **settings: Any
+    session: Session,
+    path: Path,
+    *,
+    name: str | None = None,
+    mode: str = "auto",
+    absorb: bool = False,
+    **settings: Any,
 ) -> WatchRoot:
     """Register a folder.
 
@@ -63,6 +72,7 @@ def add_root(
         path: an existing folder; stored absolute, symbolic links resolved.
         name: what people call it; by default the folder's name, made unique.
         mode: 'auto', 'native', 'poll' or 'scan' (see `mounts.backend_for`).
+        absorb: roots inside of the folder become part of it, with all that is known of their files.
         settings: any of `SETTABLE`.
 
     Raises:
@@ -71,26 +81,52 @@ def add_root(
     folder = path.resolve()
     if not folder.is_dir():
         raise SpressoError(f"{path} is not a folder", code="not_a_folder", hint="A root is a folder with sounds in it.")
-    for other in session.exec(select(WatchRoot)):
-        there = Path(other.path)
-        if there == folder:
-            raise SpressoError(
-                f"{folder} is root '{other.name}' already", code="root_exists", hint=f"spresso scan {other.name}"
-            )
-        # A file in two roots would be two rows that both claim it, with two sets of rules.
-        if folder.is_relative_to(there) or there.is_relative_to(folder):
-            raise SpressoError(
-                f"{folder} overlaps with root '{other.name}' ({there})",
-                code="root_overlaps",
-                hint="Scan a part of it instead: spresso scan PATH.",
-            )
+    inside = _roots_inside(session, folder, absorb)
     if name is None:
         name = _free_name(session, folder.name or "root")
     root = WatchRoot(name=name, path=str(folder), device_id=folder.stat().st_dev)
     change_root(session, root, mode=mode, **settings)
     session.add(root)
     session.flush()
+    for other in inside:
+        _absorb(session, root, other)
     return root
+
+
+def root_for(session: Session, path: Path, **settings: Any) -> tuple[WatchRoot, str]:
+    """The root that a person means by naming `path`, made if need be, and the part of it that `path` is.
+
+    A folder becomes a root. A single file gets a root of its folder that takes only files which were named; naming
+    the folder later lifts that.
+
+    Raises:
+        SpressoError: `file_missing`, `not_a_file`, `left_out`, and what `add_root` raises.
+    """
+    if not os.path.lexists(path):
+        raise SpressoError(
+            f"there is no {path}", code="file_missing", hint="Check the path.", exit_code=ExitCode.NOT_FOUND
+        )
+    is_folder = path.is_dir() and not path.is_symlink() if root_of_path(session, path) else path.is_dir()
+    found = root_of_path(session, path.resolve() if is_folder else path)
+    if is_folder:
+        if found is None:
+            return add_root(session, path, absorb=True, **settings), ""
+        root, under = found
+        if not under and root.mode == "scan" and root.include:
+            change_root(session, root, mode="auto", include=[])
+        return root, under
+    if not path.is_file() or path.is_symlink():
+        raise SpressoError(f"{path} is no ordinary file", code="not_a_file", hint="Links and devices are left out.")
+    root, under = found or (add_root(session, path.parent, mode="scan", include=[path.name], **settings), path.name)
+    if root.include and not rules_of(root).verdict(under).included:
+        change_root(session, root, include=[*root.include, under])
+    verdict = rules_of(root).verdict(under)
+    if not verdict.included:
+        raise SpressoError(
+            f"{path} is left out: {verdict.reason}", code="left_out", hint="'spresso root set --include' lets it in."
+        )
+    session.add(root)
+    return root, under
 
 
 def change_root(session: Session, root: WatchRoot, **settings: Any) -> None:
@@ -144,6 +180,15 @@ def root_of_path(session: Session, path: Path) -> tuple[WatchRoot, str] | None:
     return None
 
 
+def remove_root(session: Session, root: WatchRoot) -> None:
+    """Forget a root and where its files lie. The files are not touched, and their sounds stay in the catalog."""
+    assets = set(session.exec(select(SourceFile.asset_id).where(SourceFile.root_id == root.id))) - {None}
+    session.delete(root)
+    session.flush()
+    for asset_id in assets:
+        refresh_text(session, asset_id or 0)
+
+
 def list_roots(session: Session) -> list[RootSummary]:
     """All roots by name, with their file counts."""
     counts: dict[int, dict[str, int]] = {}
@@ -168,6 +213,44 @@ def judge_path(root: WatchRoot, path: Path) -> Verdict:
     if absolute.is_symlink():
         return Verdict(False, "symbolic links are not followed")
     return rules_of(root).verdict(absolute.relative_to(root.path).as_posix())
+
+
+def _roots_inside(session: Session, folder: Path, absorb: bool) -> list[WatchRoot]:
+    """Roots below the folder that may be absorbed. A file in two roots would be two rows under two sets of rules."""
+    inside = []
+    for other in session.exec(select(WatchRoot)):
+        there = Path(other.path)
+        if there == folder:
+            raise SpressoError(
+                f"{folder} is root '{other.name}' already", code="root_exists", hint=f"spresso scan {other.name}"
+            )
+        below = there.is_relative_to(folder)
+        if folder.is_relative_to(there) or (below and not absorb):
+            raise SpressoError(
+                f"{folder} overlaps with root '{other.name}' ({there})",
+                code="root_overlaps",
+                hint="Scan a part of it instead: spresso scan PATH.",
+            )
+        if below:
+            inside.append(other)
+    return inside
+
+
+def _absorb(session: Session, root: WatchRoot, other: WatchRoot) -> None:
+    prefix = Path(other.path).relative_to(root.path).as_posix() + "/"
+    root.exclude = [*root.exclude, *(prefix + pattern for pattern in other.exclude if "/" in pattern.rstrip("/"))]
+    assets = set()
+    for file in session.exec(select(SourceFile).where(SourceFile.root_id == other.id)):
+        file.root_id = root.id or 0
+        file.rel_path = prefix + file.rel_path
+        file.path_key = path_key(file.rel_path)
+        session.add(file)
+        assets.add(file.asset_id)
+    session.flush()  # before the former root goes, which would take its files along
+    session.delete(other)
+    session.flush()
+    for asset_id in assets - {None}:
+        refresh_text(session, asset_id or 0)
 
 
 def _free_name(session: Session, wanted: str) -> str:

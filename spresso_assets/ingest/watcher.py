@@ -281,7 +281,7 @@ class Watcher:
 
     def _reconcile(self, root_id: int, watched: _Watched, under: str) -> None:
         try:
-            report = reconcile(self.catalog, root_id, self.on_ready, under=under, tracker=self._tracker)
+            report = reconcile(self.catalog, root_id, self.on_ready, under=under, tracker=self._tracker, patient=True)
         except SpressoError as error:
             self._complain(watched, error)
             return

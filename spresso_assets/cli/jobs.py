@@ -1,0 +1,259 @@
+"""`spresso jobs ...`: what waits, what runs, what failed and why."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spresso_assets.cli import format
+from spresso_assets.cli.output import confirm
+from spresso_assets.cli.state import state_of
+from spresso_assets.errors import ExitCode, SpressoError
+
+if TYPE_CHECKING:
+    from spresso_assets.catalog.models import Job
+    from spresso_assets.jobs.control import JobFilter
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Work that waits, runs, is done or has failed.")
+
+Status = Annotated[str | None, typer.Option(help="queued, running, succeeded, failed or cancelled.")]
+Error = Annotated[str | None, typer.Option(help="Only jobs that failed with this code, for example truncated_file.")]
+Kind = Annotated[str | None, typer.Option(help="probe (reading files) or encode.")]
+Batch = Annotated[str | None, typer.Option(help="Id of a batch.")]
+Since = Annotated[str | None, typer.Option(help="Only jobs made in the last 90s, 30m, 12h or 7d.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")]
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    status: Status = None,
+    error: Error = None,
+    kind: Kind = None,
+    batch: Batch = None,
+    since: Since = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
+) -> None:
+    """List jobs, newest first, and count failures by reason."""
+    state = state_of(ctx)
+    from spresso_assets.jobs.control import counts, errors, list_jobs, paused_queues
+
+    which = _filter(status=status, error=error, kind=kind, batch=batch, since=since)
+    with state.catalog().read() as session:
+        jobs = [record(job) for job in list_jobs(session, which, limit)]
+        numbers = counts(session, which)
+        failed = errors(session)
+        paused = paused_queues(session)
+
+    def text() -> list[str]:
+        rows = [
+            (
+                j["uid"][-12:],
+                j["kind"],
+                j["status"],
+                j["attempt"],
+                j["created"],
+                j["error_code"] or "",
+                j["message"] or "",
+            )
+            for j in jobs
+        ]
+        headers = ("JOB", "KIND", "STATUS", "TRY", "MADE", "ERROR", "MESSAGE")
+        lines = format.columns(headers, rows, right=(3,)) if rows else ["no jobs"]
+        lines += [
+            f"{name}: " + ", ".join(f"{number} {status}" for status, number in sorted(by_status.items()))
+            for name, by_status in numbers.items()
+        ]
+        lines += [f"failed with {code}: {number}, for example: {example}" for code, number, example in failed]
+        return lines + [f"queue {pause.queue} is paused by {pause.paused_by}: {pause.reason}" for pause in paused]
+
+    state.out.result(jobs, text)
+
+
+@app.command()
+def show(ctx: typer.Context, uid: Annotated[str, typer.Argument(metavar="JOB", help="Id of a job.")]) -> None:
+    """Show one job with its error, its hint, and the traceback if the program itself went wrong."""
+    state = state_of(ctx)
+    from spresso_assets.catalog.models import SourceFile
+
+    with state.catalog().read() as session:
+        job = _find(session, uid)
+        found = {**record(job), "traceback": job.traceback, "result": job.result, "params": job.params}
+        file = session.get(SourceFile, job.source_file_id) if job.source_file_id else None
+        found["path"] = file.rel_path if file else None
+
+    def text() -> list[str]:
+        width = max(map(len, found))
+        known = {key: value for key, value in found.items() if value not in (None, "", {}) and key != "traceback"}
+        lines = [f"{key.ljust(width)}  {format.printable(str(value))}" for key, value in known.items()]
+        return lines + (found["traceback"] or "").splitlines()
+
+    state.out.result(found, text)
+
+
+@app.command()
+def retry(
+    ctx: typer.Context,
+    uid: Annotated[str | None, typer.Argument(metavar="[JOB]", help="One job; else all that match.")] = None,
+    error: Error = None,
+    kind: Kind = None,
+    batch: Batch = None,
+    since: Since = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Queue failed and cancelled jobs again. 'spresso ingest' or 'spresso watch' then runs them."""
+    state = state_of(ctx)
+    from spresso_assets.jobs.control import retry as queue_again
+
+    with state.change(dry_run) as session:
+        if uid is not None:
+            uid = _find(session, uid).uid
+        number = queue_again(session, _filter(uid=uid, error=error, kind=kind, batch=batch, since=since))
+    verb = "would queue" if dry_run else "queued"
+    state.out.result({"queued": number, "dry_run": dry_run}, lambda: [f"{verb} {number} jobs again"])
+
+
+@app.command()
+def cancel(
+    ctx: typer.Context,
+    uid: Annotated[str | None, typer.Argument(metavar="[JOB]", help="One job; else all that match.")] = None,
+    kind: Kind = None,
+    batch: Batch = None,
+    since: Since = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Cancel waiting jobs and stop running ones. Nothing that is in the catalog already is lost."""
+    state = state_of(ctx)
+    from spresso_assets.jobs.control import cancel as stop
+
+    if uid is None and not dry_run:
+        confirm("Cancel all jobs that match?", yes=yes)
+    with state.change(dry_run) as session:
+        if uid is not None:
+            uid = _find(session, uid).uid
+        waiting, running = stop(session, _filter(uid=uid, kind=kind, batch=batch, since=since))
+    verb = "would cancel" if dry_run else "cancelled"
+    state.out.result(
+        {"cancelled": waiting, "stopping": running, "dry_run": dry_run},
+        lambda: [f"{verb} {waiting} waiting jobs, {running} running ones stop after their current step"],
+    )
+
+
+@app.command()
+def pause(
+    ctx: typer.Context,
+    queue: Annotated[str, typer.Argument(help="io (reading files) or encode.")],
+    reason: Annotated[str, typer.Option(help="Why, for the others.")] = "",
+    minutes: Annotated[float | None, typer.Option("--for", min=0, help="Resume after so many minutes.")] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Let no more jobs of a queue begin. Running ones end normally."""
+    state = state_of(ctx)
+    from spresso_assets.jobs.control import pause_queue
+
+    with state.change(dry_run) as session:
+        pause_queue(session, queue, "cli", reason, None if minutes is None else minutes * 60)
+    _told(ctx, {"queue": queue, "paused": True, "dry_run": dry_run}, f"queue {queue} paused", dry_run)
+
+
+@app.command()
+def resume(
+    ctx: typer.Context,
+    queue: Annotated[str, typer.Argument(help="io (reading files) or encode.")],
+    dry_run: DryRun = False,
+) -> None:
+    """Let the jobs of a paused queue begin again."""
+    state = state_of(ctx)
+    from spresso_assets.jobs.control import resume_queue
+
+    with state.change(dry_run) as session:
+        was_paused = resume_queue(session, queue)
+    told = f"queue {queue} {'resumed' if was_paused else 'was not paused'}"
+    _told(ctx, {"queue": queue, "was_paused": was_paused, "dry_run": dry_run}, told, dry_run)
+
+
+@app.command()
+def prune(
+    ctx: typer.Context,
+    days: Annotated[float, typer.Option(min=0, help="Keep those of the last so many days.")] = 30,
+    dry_run: DryRun = False,
+) -> None:
+    """Forget jobs that succeeded or were cancelled long ago. Failures stay until they are retried."""
+    state = state_of(ctx)
+    from spresso_assets.jobs.control import prune as forget
+
+    with state.change(dry_run) as session:
+        number = forget(session, time.time_ns() // 1000 - int(days * 86_400e6))
+    verb = "would forget" if dry_run else "forgot"
+    state.out.result({"forgotten": number, "dry_run": dry_run}, lambda: [f"{verb} {number} jobs"])
+
+
+def record(job: Job) -> dict[str, Any]:
+    """JSON form of a job."""
+    from spresso_assets.catalog.columns import iso_utc
+
+    def at(value: int | None) -> str | None:
+        return None if value is None else iso_utc(value)
+
+    return {
+        "uid": job.uid,
+        "kind": job.kind,
+        "status": job.status,
+        "queue": job.queue,
+        "attempt": job.attempt,
+        "max_attempts": job.max_attempts,
+        "trigger": job.trigger,
+        "error_code": job.error_code,
+        "error_kind": job.error_kind,
+        "message": job.message,
+        "hint": job.hint,
+        "created": at(job.created_at),
+        "started": at(job.started_at),
+        "finished": at(job.finished_at),
+    }
+
+
+def _find(session: Any, uid: str) -> Job:
+    """A job by its first digits or, because ids made in one hour begin alike, by its last ones."""
+    from sqlmodel import col, select
+
+    from spresso_assets.catalog.models import Job
+    from spresso_assets.jobs.control import find_job
+
+    ends = session.exec(select(Job).where(col(Job.uid).endswith(uid.lower(), autoescape=True)).limit(2)).all()
+    return ends[0] if len(ends) == 1 else find_job(session, uid)
+
+
+def _filter(
+    *,
+    uid: str | None = None,
+    status: str | None = None,
+    error: str | None = None,
+    kind: str | None = None,
+    batch: str | None = None,
+    since: str | None = None,
+) -> JobFilter:
+    from spresso_assets.jobs.control import JobFilter
+
+    since_us = None if since is None else time.time_ns() // 1000 - int(_seconds(since) * 1e6)
+    return JobFilter(status, error, kind, batch, uid, since_us)
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip().lower())
+    if match is None:
+        raise SpressoError(
+            f"'{text}' is no length of time",
+            code="usage",
+            hint="Write 90s, 30m, 12h or 7d.",
+            exit_code=ExitCode.USAGE,
+        )
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
+
+
+def _told(ctx: typer.Context, data: dict[str, Any], line: str, dry_run: bool) -> None:
+    state_of(ctx).out.result(data, lambda: [line + (" (not done: dry run)" if dry_run else "")])
