@@ -151,9 +151,9 @@ def write_random_bundle(bundle: Path, preset: str = "tiny", seed: int = 0) -> st
         torch.manual_seed(seed)
         modules = build_modules(config)
         transformer: Any = modules["transformer"]
-        transformer.init_audio_down()
-        torch.nn.init.normal_(transformer.head.weight, std=0.02)  # zero-initialised: seeds would all sound alike
-        torch.nn.init.normal_(transformer.audio_modulation.weight, std=0.02)
+        # As trained networks do, and zero-initialised ones do not: let seeds and codes be heard.
+        torch.nn.init.normal_(transformer.head.weight, std=0.1)
+        torch.nn.init.normal_(transformer.audio_modulation.weight, std=0.2)
         autoencoder: Any = modules["autoencoder"]
         autoencoder.mean_C.fill_(-5.0)
         autoencoder.std_C.fill_(2.0)

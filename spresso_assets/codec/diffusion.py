@@ -63,5 +63,3 @@ def power_ema_gamma(sigma_rel: float) -> float:
 def power_ema_beta(step: int, gamma: float) -> float:
     """Decay at training step ``step`` >= 1: (1 - 1/step)^(gamma + 1)."""
     return (1 - 1 / step) ** (gamma + 1)
-
-

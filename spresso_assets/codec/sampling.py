@@ -5,6 +5,7 @@ A denoiser maps (x, sigma) to D(x; sigma). None of them draws random numbers: th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -29,7 +30,7 @@ def heun(denoiser: Denoiser, x: Tensor, sigmas: list[float]) -> Tensor:
         x: start, standard normal times ``sigmas[0]`` (any shape).
         sigmas: decreasing levels that end with 0.
     """
-    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, sigma_next in itertools.pairwise(sigmas):
         slope = (x - denoiser(x, sigma)) / sigma
         x_next = x + (sigma_next - sigma) * slope
         if sigma_next > 0:
@@ -42,7 +43,7 @@ def heun(denoiser: Denoiser, x: Tensor, sigmas: list[float]) -> Tensor:
 def dpm_solver_2m(denoiser: Denoiser, x: Tensor, sigmas: list[float]) -> Tensor:
     """DPM-Solver++(2M), data prediction, one evaluation per level (Lu et al. 2022, algorithm 2 with lambda = -ln s)."""
     previous: tuple[float, Tensor] | None = None
-    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, sigma_next in itertools.pairwise(sigmas):
         data = denoiser(x, sigma)
         if sigma_next == 0:
             return data

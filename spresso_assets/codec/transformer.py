@@ -159,13 +159,18 @@ class Transformer(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def init_audio_down(self) -> None:
-        """Start audio-down's Q, K, V as copies of audio's with V = 0: step 0 then nearly equals the prior."""
+    def init_audio_down(self, *, zero_values: bool = True) -> None:
+        """Start audio-down's Q, K, V as copies of audio's.
+
+        With V = 0 step 0 nearly equals the prior, which a frozen prior wants; but then no gradient reaches the code
+        until V has grown, which a short training of the whole denoiser cannot afford.
+        """
         for block in self.mm_blocks:
             assert isinstance(block, MultimodalBlock)
             block.down_qkv.load_state_dict(block.audio.qkv.state_dict())
-            with torch.no_grad():
-                block.down_qkv.proj.weight[2 * self.cfg.dim :] = 0
+            if zero_values:
+                with torch.no_grad():
+                    block.down_qkv.proj.weight[2 * self.cfg.dim :] = 0
 
     def forward(
         self,

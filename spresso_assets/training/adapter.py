@@ -50,7 +50,7 @@ def train_adapter(
     stage = Denoising(model, cfg.denoising, data, device)
     if prior is not None:
         stage.load(prior, "transformer")
-    stage.transformer.init_audio_down()
+    stage.transformer.init_audio_down(zero_values=bool(cfg.lora_rank))
     if cfg.lora_rank:
         stage.transformer.requires_grad_(False)
         add_lora(stage.transformer, cfg.lora_rank, LORA_TARGETS)

@@ -116,7 +116,10 @@ def train_autoencoder(
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
             estimate_BN = autoencoder.decode(x0_BTC, noise_BN, cfg.refine_steps)
         mel_loss, tonal_loss = mel(estimate_BN.float(), audio_BN), tonal(estimate_BN.float(), audio_BN)
-        return mel_loss + cfg.tonal_weight * tonal_loss, {"mel": float(mel_loss), "tonal": float(tonal_loss)}
+        return mel_loss + cfg.tonal_weight * tonal_loss, {
+            "mel": float(mel_loss.detach()),
+            "tonal": float(tonal_loss.detach()),
+        }
 
     def evaluate() -> dict[str, float]:
         generator = torch.Generator().manual_seed(5)

@@ -163,13 +163,10 @@ class LatentCache:
         self.names: list[str] = header["names"]
         self.floor: float = header["floor"]
 
-    def sound(self, index: int) -> Tensor:
-        start = int(self.start_I[index])
-        return self.frames_KC[start : start + int(self.length_I[index])].float()
-
     def crop(self, index: int, length: int, offset: int = 0) -> Tensor:
         """[length, C] from ``offset`` on, silence after the end."""
-        piece_TC = self.sound(index)[offset : offset + length]
+        start, end = int(self.start_I[index]) + offset, int(self.start_I[index] + self.length_I[index])
+        piece_TC = self.frames_KC[start : min(end, start + length)].float()
         if len(piece_TC) < length:
             pad_TC = piece_TC.new_full((length - len(piece_TC), piece_TC.shape[1]), self.floor)
             piece_TC = torch.cat([piece_TC, pad_TC])

@@ -35,10 +35,10 @@ class DenoisingConfig:
         rates: frame rates and how often a batch has them.
     """
 
-    p_mean: float = -0.4
-    p_std: float = 1.2
-    early_p_mean: float = 0.6
-    early_fraction: float = 0.33
+    p_mean: float = -0.2
+    p_std: float = 1.3
+    early_p_mean: float = 2.0
+    early_fraction: float = 0.3
     drop_code: float = 0.05
     rates: dict[str, float] = field(default_factory=lambda: {"25hz": 0.25, "11hz": 0.25, "5hz": 0.2, "1hz": 0.3})
     crops: CropConfig = field(default_factory=CropConfig)

@@ -164,7 +164,9 @@ def _train(
 ) -> None:
     """Run the loop; leaves the averaged weights in `model`."""
     x_ND = model.normalise(z_ND)
-    shape_DD = torch.linalg.cholesky(torch.cov(x_ND.T) + 1e-6 * torch.eye(x_ND.shape[1]))
+    # Not Cholesky: few vectors, or channels that no sound uses, leave the covariance singular.
+    variance_D, axes_DD = torch.linalg.eigh(torch.cov(x_ND.T))
+    shape_DD = axes_DD * variance_D.clamp_min(0).sqrt()
     revival = _Revival(model, len(x_ND))
     cfg = LoopConfig(
         max_minutes=minutes,

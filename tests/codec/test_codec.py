@@ -1,0 +1,216 @@
+"""SPresso end to end with random weights: lengths, rates, channels, seeds, chunking, errors."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spresso_assets.codec import bitstream
+from spresso_assets.codec.bundle import load_bundle, read_config, weights_hash, write_random_bundle
+from spresso_assets.codec.codec import SPresso
+from spresso_assets.codec.config import OPERATING_POINTS, PRESETS, ModelConfig
+from spresso_assets.errors import ExitCode, SpressoError
+
+
+@pytest.fixture(scope="module")
+def codec(tiny_bundle: Path) -> SPresso:
+    return SPresso.load(tiny_bundle)
+
+
+def _sound(samples: int, channels: int = 1, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    envelope = np.exp(-np.arange(samples) / 20_000)
+    return (0.3 * rng.standard_normal((channels, samples)) * envelope).astype(np.float32)
+
+
+@pytest.mark.parametrize("point", OPERATING_POINTS)
+def test_every_operating_point_round_trips_length_and_rate(codec: SPresso, point: str) -> None:
+    audio_CN = _sound(50_001)
+    stream = codec.encode(audio_CN, 44_100, point)
+    header = bitstream.read_header(stream)
+    assert header.pool == OPERATING_POINTS[point].pool
+    assert header.codebooks == OPERATING_POINTS[point].codebooks
+    decoded_CN, rate = codec.decode(stream, steps=2)
+    assert decoded_CN.shape == (1, 50_001) and rate == 44_100
+    assert np.isfinite(decoded_CN).all() and np.abs(decoded_CN).max() > 1e-4
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    samples=st.integers(0, 9000),
+    rate=st.sampled_from([8000, 11025, 17990, 44100, 48000, 96000, 192000]),
+    channels=st.integers(1, 6),
+    mode=st.sampled_from(["mono", "dual"]),
+    point=st.sampled_from(["1.32kbps", "1hz", "0.096kbps"]),
+)
+def test_any_length_rate_and_channel_count(
+    codec: SPresso, samples: int, rate: int, channels: int, mode: str, point: str
+) -> None:
+    decoded_CN, got = codec.decode(codec.encode(_sound(samples, channels), rate, point, mode), steps=1)
+    assert decoded_CN.shape == (channels, samples) and got == rate
+    assert decoded_CN.dtype == np.float32 and np.isfinite(decoded_CN).all()
+
+
+def test_nominal_rates_are_the_papers() -> None:
+    expected = {"2.5kbps": 2.5, "1.32kbps": 4 / 3, "0.48kbps": 0.48, "0.3kbps": 0.3, "0.096kbps": 0.096}
+    for name, kbps in expected.items():
+        assert OPERATING_POINTS[name].nominal_kbps() == pytest.approx(kbps)
+
+
+def test_five_seconds_at_the_lowest_rate_fit_in_eighty_bytes(codec: SPresso) -> None:
+    assert len(codec.encode(_sound(240_000), 48_000, "0.096kbps")) <= 80
+
+
+def test_same_seed_same_bytes_another_seed_differs(codec: SPresso) -> None:
+    stream = codec.encode(_sound(24_000), 48_000, "2.5kbps")
+    first, again, other = (codec.decode(stream, seed=s)[0] for s in (7, 7, 8))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_encoding_is_deterministic_and_batching_changes_nothing(codec: SPresso) -> None:
+    sounds = [(_sound(30_000 + 7 * i, seed=i), 48_000) for i in range(4)]
+    assert codec.encode_many(sounds, "1.32kbps") == [codec.encode(*s, "1.32kbps") for s in sounds]
+
+
+def test_level_comes_back_and_never_changes_the_code(codec: SPresso) -> None:
+    """Six decibels less is the same sound with another gain byte."""
+    audio_CN = _sound(48_000)
+    loud, quiet = (codec.encode(audio_CN * g, 48_000, "25hz") for g in (1.0, 10 ** (-6 / 20)))
+    (h1, z1), (h2, z2) = bitstream.unpack(loud), bitstream.unpack(quiet)
+    assert h1.gain_db - h2.gain_db == pytest.approx(6)
+    np.testing.assert_allclose(z1, z2, atol=5e-3)
+
+
+def test_silence_costs_no_tokens_and_decodes_to_silence(codec: SPresso) -> None:
+    stream = codec.encode(np.zeros((2, 480_000), np.float32), 48_000, "2.5kbps", "dual")
+    assert len(stream) < 24
+    decoded_CN, _ = codec.decode(stream)
+    assert decoded_CN.shape == (2, 480_000) and not decoded_CN.any()
+
+
+def test_dual_keeps_channels_apart(codec: SPresso) -> None:
+    audio_CN = _sound(48_000, 2)
+    audio_CN[1] *= np.linspace(0, 1, 48_000, dtype=np.float32)
+    dual, _ = codec.decode(codec.encode(audio_CN, 48_000, "25hz", "dual"), steps=2)
+    mono, _ = codec.decode(codec.encode(audio_CN, 48_000, "25hz", "mono"), steps=2)
+    assert np.abs(dual[0] - dual[1]).max() > 1e-3
+    np.testing.assert_array_equal(mono[0], mono[1])
+
+
+def test_dual_channels_share_their_noise(codec: SPresso) -> None:
+    """Equal channels must decode to equal channels: a centred sound stays centred."""
+    audio_CN = np.repeat(_sound(24_000), 2, 0)
+    decoded_CN, _ = codec.decode(codec.encode(audio_CN, 48_000, "2.5kbps", "dual"))
+    np.testing.assert_allclose(decoded_CN[0], decoded_CN[1], atol=1e-5)
+
+
+def test_prefix_of_codebooks_decodes(codec: SPresso) -> None:
+    stream = codec.encode(_sound(24_000), 48_000, "2.5kbps")
+    for books in (1, 5, 9):
+        shorter = bitstream.cut(stream, books)
+        assert len(shorter) < len(stream)
+        assert codec.decode(shorter, steps=1)[0].shape == (1, 24_000)
+
+
+def test_analysis_in_windows_equals_the_whole(codec: SPresso) -> None:
+    """x0 of a window is what the whole sound's analysis holds there."""
+    import torch
+
+    audio_BN = _sound(480 * 700)
+    whole_BTC = codec.autoencoder.encode(torch.from_numpy(audio_BN))
+    part_BTC = codec._analyse(audio_BN, 123, 456)
+    torch.testing.assert_close(part_BTC, whole_BTC[:, 123:456], atol=2e-4, rtol=0)
+
+
+def test_synthesis_in_chunks_equals_the_whole(codec: SPresso, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from spresso_assets.codec import codec as module
+
+    x0_BTC = 0.5 * torch.randn(1, 400, 128, generator=torch.Generator().manual_seed(0))
+    whole_BN = codec.synthesise(x0_BTC, seed=3)
+    monkeypatch.setattr(module, "AE_CHUNK_FRAMES", 90)
+    np.testing.assert_allclose(codec.synthesise(x0_BTC, seed=3), whole_BN, atol=2e-4)
+
+
+def test_long_sounds_decode_in_blended_windows(codec: SPresso) -> None:
+    """17.3 s is four windows at 11 Hz, the last one shifted left."""
+    audio_CN = _sound(830_400)
+    decoded_CN, _ = codec.decode(codec.encode(audio_CN, 48_000, "1.32kbps"), steps=2)
+    assert decoded_CN.shape == audio_CN.shape and np.isfinite(decoded_CN).all()
+
+
+def test_start_of_a_long_file_does_not_depend_on_its_end(codec: SPresso) -> None:
+    """Tokens far from the end of a file are the same when the file goes on: windows see 50 frames of context."""
+    long_CN = _sound(480 * 2000, seed=4)
+    long_CN[:] = 0.1 * np.sign(long_CN) * np.abs(long_CN) ** 0.2  # steady level, so that the gain is the same
+    _, whole = bitstream.unpack(codec.encode(long_CN, 48_000, "2.5kbps"))
+    _, part = bitstream.unpack(codec.encode(long_CN[:, : 480 * 1500], 48_000, "2.5kbps"))
+    keep = (1500 - 500) // 4
+    same = (whole[:keep] == part[:keep]).all(1).mean()
+    assert same >= 0.99
+
+
+@pytest.mark.parametrize(
+    ("audio", "point", "code"),
+    [
+        (np.full((1, 100), np.nan, np.float32), "1hz", "nonfinite_samples"),
+        (np.zeros((0, 100), np.float32), "1hz", "bad_shape"),
+        (np.zeros(100, np.float32), "1hz", "bad_shape"),
+        (np.zeros((1, 100), np.float32), "9kbps", "unknown_point"),
+    ],
+)
+def test_bad_input_is_one_clear_error(codec: SPresso, audio: np.ndarray, point: str, code: str) -> None:
+    with pytest.raises(SpressoError) as caught:
+        codec.encode(audio, 48_000, point)
+    assert caught.value.code == code
+
+
+def test_stream_of_another_model_is_refused(codec: SPresso, tmp_path: Path) -> None:
+    write_random_bundle(tmp_path / "other", seed=1)
+    stream = load_bundle(tmp_path / "other").encode(_sound(4800), 48_000, "1hz")
+    with pytest.raises(SpressoError) as caught:
+        codec.decode(stream)
+    assert caught.value.code == "wrong_model" and caught.value.exit_code == ExitCode.MODEL_MISSING
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_streams_never_escape_as_other_exceptions(codec: SPresso, data: st.DataObject) -> None:
+    stream = bytearray(codec.encode(_sound(4800), 48_000, "2.5kbps"))
+    for _ in range(data.draw(st.integers(1, 4))):
+        stream[data.draw(st.integers(0, len(stream) - 1))] = data.draw(st.integers(0, 255))
+    stop = data.draw(st.integers(0, len(stream)))
+    try:
+        audio_CN, _ = codec.decode(bytes(stream[:stop]), steps=1)
+    except SpressoError:
+        return
+    assert np.isfinite(audio_CN).all()
+
+
+def test_bundle_with_other_weights_than_recorded_is_refused(tmp_path: Path) -> None:
+    write_random_bundle(tmp_path / "a")
+    weights = tmp_path / "a" / "weights.safetensors"
+    damaged = bytearray(weights.read_bytes())
+    damaged[-1] ^= 1
+    weights.write_bytes(damaged)
+    with pytest.raises(SpressoError) as caught:
+        load_bundle(tmp_path / "a")
+    assert caught.value.code == "weights_mismatch"
+
+
+def test_missing_bundle_says_what_to_do(tmp_path: Path) -> None:
+    for call in (weights_hash, read_config, load_bundle):
+        with pytest.raises(SpressoError) as caught:
+            call(tmp_path / "nothing")
+        assert caught.value.code == "model_missing" and caught.value.hint
+
+
+def test_config_survives_json() -> None:
+    import json
+
+    for config in PRESETS.values():
+        assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
