@@ -16,6 +16,8 @@ __all__ = ["find_asset", "link_source", "refresh_text", "resolve", "uid_of_hash"
 
 MAX_CHUNK_BYTES = 1 << 20
 MIN_PREFIX = 3
+# every column's default, made once
+NEW_ASSET = Asset(uid="", audio_hash="", frames=0, duration=0.0, sample_rate=0, channels=0).model_dump(exclude={"id"})
 
 
 def uid_of_hash(audio_hash: str) -> str:
@@ -142,20 +144,22 @@ def _asset_of(session: Session, probe: dict[str, Any]) -> tuple[Asset, bool]:
     """The asset of a probe's hash, made if need be; two workers that meet the same new sound make one."""
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     audio_hash = probe["audio_hash"]
-    values = Asset(
-        uid=uid_of_hash(audio_hash),
-        audio_hash=audio_hash,
-        frames=probe["frames"],
-        duration=probe["duration_s"],
-        sample_rate=probe["sample_rate"],
-        channels=probe["channels"],
-        channel_layout=probe.get("channel_layout"),
-        bit_depth=probe.get("bit_depth"),
-        container=probe.get("container"),
-        flags=list(probe.get("flags") or []),
-        loudness=probe.get("loudness_db"),
-        peaks=probe.get("peaks"),
-    ).model_dump(exclude={"id"})
+    values = NEW_ASSET | {
+        "uid": uid_of_hash(audio_hash),
+        "audio_hash": audio_hash,
+        "frames": probe["frames"],
+        "duration": probe["duration_s"],
+        "sample_rate": probe["sample_rate"],
+        "channels": probe["channels"],
+        "channel_layout": probe.get("channel_layout"),
+        "bit_depth": probe.get("bit_depth"),
+        "container": probe.get("container"),
+        "flags": list(probe.get("flags") or []),
+        "loudness": probe.get("loudness_db"),
+        "peaks": probe.get("peaks"),
+        "created_at": now_us(),
+        "updated_at": now_us(),
+    }
     made = session.connection().execute(
         dialect.insert(Asset)
         .values(values)

@@ -77,14 +77,21 @@ def enqueue_encode(
 
 
 def profile_for(session: Session, source_file: SourceFile, name: str | None = None) -> EncodeProfile | None:
-    """The profile that a file's sound is to be encoded under; None while the catalog knows no model."""
-    root = session.get_one(WatchRoot, source_file.root_id)
-    try:
-        return get_profile(session, name or root.default_profile)
-    except SpressoError as error:
-        if error.code == "no_profiles":
-            return None
-        raise
+    """The profile that a file's sound is to be encoded under; None while the catalog knows no model.
+
+    The answer holds for a whole transaction, and a batch asks once per file: it is kept with the session.
+    """
+    key = ("profile_for", source_file.root_id, name)
+    if key not in session.info:
+        root = session.get_one(WatchRoot, source_file.root_id)
+        try:
+            session.info[key] = get_profile(session, name or root.default_profile)
+        except SpressoError as error:
+            if error.code != "no_profiles":
+                raise
+            session.info[key] = None
+    profile: EncodeProfile | None = session.info[key]
+    return profile
 
 
 def plan_missing(session: Session, profile: EncodeProfile, asset_ids: set[int] | None = None) -> Plan:

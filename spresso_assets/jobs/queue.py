@@ -16,7 +16,7 @@ from sqlalchemy import CursorResult, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
-from spresso_assets.catalog.columns import new_uid
+from spresso_assets.catalog.columns import new_uid, now_us
 from spresso_assets.catalog.engine import database_now
 from spresso_assets.catalog.models import Batch, Job, QueuePause
 from spresso_assets.catalog.tables_work import ACTIVE_JOB
@@ -29,6 +29,7 @@ BACKOFF_BASE_S, BACKOFF_FACTOR, BACKOFF_CAP_S = 5.0, 4.0, 3600.0
 ENVIRONMENT_PAUSE_S = 300.0
 ENVIRONMENT = "environment"  # who paused a queue because no job could have worked
 TRACEBACK_CHARACTERS = 5000
+NEW_JOB = Job(kind="", dedupe_key="", queue="").model_dump(exclude={"id"})  # every column's default, made once
 
 
 @dataclass(frozen=True)
@@ -84,20 +85,21 @@ def enqueue(
         the new job's uid, None if an active job has the same ``dedupe_key``.
     """
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    values = Job(
-        uid=new_uid(),
-        kind=kind,
-        dedupe_key=dedupe_key,
-        asset_id=asset_id,
-        source_file_id=source_file_id,
-        profile_id=profile_id,
-        batch_id=batch_id,
-        params=params or {},
-        queue=QUEUE_OF_KIND[kind],
-        priority=priority,
-        cost_s=cost_s,
-        trigger=trigger,
-    ).model_dump(exclude={"id"})
+    values = NEW_JOB | {
+        "uid": new_uid(),
+        "kind": kind,
+        "dedupe_key": dedupe_key,
+        "asset_id": asset_id,
+        "source_file_id": source_file_id,
+        "profile_id": profile_id,
+        "batch_id": batch_id,
+        "params": params or {},
+        "queue": QUEUE_OF_KIND[kind],
+        "priority": priority,
+        "cost_s": cost_s,
+        "trigger": trigger,
+        "created_at": now_us(),
+    }
     statement = (
         dialect.insert(Job)
         .values(values)

@@ -63,7 +63,9 @@ def write_sound(path: Path, seed: int, frames: int = 2400, first: float | None =
     samples = np.random.default_rng(seed).uniform(-0.5, 0.5, frames).astype(np.float32)
     if first is not None:
         samples[0] = first
-    soundfile.write(path, samples, 48_000, subtype="FLOAT" if path.suffix == ".wav" else "PCM_16")
+    with path.open("wb") as file:
+        kind = path.suffix[1:].upper()
+        soundfile.write(file, samples, 48_000, format=kind, subtype="FLOAT" if kind == "WAV" else "PCM_16")
     return path
 
 
