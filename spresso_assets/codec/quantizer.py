@@ -228,8 +228,6 @@ def top_indices(score_NK: Tensor, count: int) -> Tensor:
     rows, columns = score_NK.shape
     size = 16
     groups = columns // size
-    if count == 1:
-        return score_NK.argmax(1, keepdim=True)
     if columns % size or groups <= 2 * count:
         return score_NK.topk(count, dim=1).indices
     grouped_NSG = score_NK.view(rows, size, groups)

@@ -86,7 +86,7 @@ def train_quantizer(
 
     torch.manual_seed(seed)
     if not (resume and (out_dir / START).exists()):
-        start, crossed = _start(config, z_ND, groups_N, judge_ND, seed)
+        start, crossed = _start(config, z_ND, groups_N, judge_ND, seed, max_minutes)
         header = {"minutes": (time.monotonic() - began) / 60, "config": asdict(config), "crossed": crossed}
         save_checkpoint(out_dir / START, start.state_dict(), header)
     plain, spent = load_quantizer(out_dir / START), load_checkpoint(out_dir / START)[1]["minutes"]
@@ -134,11 +134,17 @@ def load_quantizer(path: Path) -> QINCo2:
 
 
 def _start(
-    config: QuantizerConfig, z_ND: Tensor, groups_N: Tensor | None, judge_ND: Tensor, seed: int
+    config: QuantizerConfig, z_ND: Tensor, groups_N: Tensor | None, judge_ND: Tensor, seed: int, max_minutes: float
 ) -> tuple[QINCo2, bool]:
-    """The better of a plain and a cross-fitted residual quantizer, judged greedily on vectors of other sounds."""
+    """The better of a plain and a cross-fitted residual quantizer, judged greedily on vectors of other sounds.
+
+    Cross-fitting takes up to three times as long; it is left out where that would eat the budget.
+    """
     options: list[tuple[float, bool, QINCo2]] = []
+    began = time.monotonic()
     for crossed in (False, True):
+        if crossed and 4 * (time.monotonic() - began) > 60 * max_minutes > 0:
+            break
         model = QINCo2(config)
         rq_initialise(model, z_ND, groups_N, crossed=crossed, seed=seed)
         options.append((_log_mean(prefix_errors(model, judge_ND, beam=1, candidates=1)), crossed, model))

@@ -14,10 +14,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spresso_assets.codec.quantizer import QINCo2
+from spresso_assets.codec.quantizer import QINCo2, top_indices
 from spresso_assets.errors import SpressoError
 
-_ROWS = 2048  # vectors compared with a codebook at once: the scores stay in cache
+_ROWS = 256  # vectors compared with a codebook at once: the scores stay in cache
 _GAIN_ROWS = 8192  # vectors from which the one number of a shared step is found
 _BLOCKS = 2000  # pieces into which vectors of unknown origin are cut, in their order, to keep neighbours together
 
@@ -100,7 +100,7 @@ def halves(count: int, groups_N: Tensor | None, generator: torch.Generator) -> T
 def nearest(x_ND: Tensor, book_KD: Tensor) -> Tensor:
     """Index [N] of the codeword nearest to each vector."""
     penalty_K, book_DK = -0.5 * book_KD.square().sum(1), book_KD.t().contiguous()
-    return torch.cat([torch.addmm(penalty_K, rows, book_DK).argmax(1) for rows in x_ND.split(_ROWS)])
+    return torch.cat([top_indices(torch.addmm(penalty_K, rows, book_DK), 1)[:, 0] for rows in x_ND.split(_ROWS)])
 
 
 def _kmeans(x_ND: Tensor, entries: int, iterations: int, generator: torch.Generator, *, rest: bool) -> Tensor:
