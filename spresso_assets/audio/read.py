@@ -180,7 +180,7 @@ def _decoder(name: str, file: BinaryIO) -> Iterator[tuple[soundfile.SoundFile, b
     """The decoder, and whether its length is declared rather than guessed."""
     import soundfile
 
-    from spresso_assets.audio.mpeg import counts_frames, sound_span
+    from spresso_assets.audio.mpeg import counts_frames, length_frame, sound_span
 
     file.seek(0)
     head = file.read(4)
@@ -195,7 +195,8 @@ def _decoder(name: str, file: BinaryIO) -> Iterator[tuple[soundfile.SoundFile, b
             raise _open_fault(name, file, error) from error
     if frames is not None:
         try:
-            handle = soundfile.SoundFile(SoundSpan(file, *frames))
+            prefix = b"" if counts_frames(file, frames) else length_frame(file, frames)
+            handle = soundfile.SoundFile(SoundSpan(file, *frames, prefix=prefix))
         except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError) as error:
             raise _open_fault(name, file, error) from error
     assert handle is not None

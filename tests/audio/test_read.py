@@ -8,6 +8,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spresso_assets.audio.mpeg import frame_length
 from spresso_assets.audio.read import iter_blocks, read_audio
 from spresso_assets.errors import SpressoError
 from tests.audio import nasty
@@ -51,6 +52,21 @@ def test_lossy_containers_keep_their_length(tmp_path: Path, container: str, subt
     path = tmp_path / "sound"
     path.write_bytes(nasty.encoded(container, subtype, nasty.tone(frames)))
     assert read_audio(path).frames == frames
+
+
+@pytest.mark.parametrize("rate", [8_000, 24_000, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_an_mp3_of_variable_rate_that_tells_no_length_is_read_to_its_end(
+    tmp_path: Path, rate: int, channels: int
+) -> None:
+    hiss = np.random.default_rng(0).normal(0, 0.1, (4 * rate, channels))
+    loud_first = np.concatenate((hiss, np.zeros((8 * rate, channels)), 0.1 * hiss))
+    whole = nasty.encoded("MP3", "MPEG_LAYER_III", loud_first, rate, bitrate_mode="VARIABLE")
+    path = tmp_path / "sound.mp3"
+    path.write_bytes(whole[frame_length(whole[:4]) :])  # the first frame is the one that counts the others
+    samples = read_audio(path).samples
+    assert abs(samples.shape[1] - 16 * rate) < 4 * 1_152
+    assert np.abs(samples[:, -3 * rate : -rate]).max() > 0.01
 
 
 def test_blocks_join_to_the_whole(tmp_path: Path, noise_CN: np.ndarray) -> None:
