@@ -74,7 +74,11 @@ def save_bundle(bundle: Path, config: ModelConfig, modules: dict[str, nn.Module]
     for name, module in modules.items():
         for key, value in module.state_dict().items():
             # Normalisation constants stay float32: a rounded mean would shift every latent.
-            keep = value.ndim == 0 or key.endswith(("mean_C", "std_C", "mean_D", "scale", "frequency_R", "phase_R"))
+            keep = (
+                value.ndim == 0
+                or "residual_std" in key
+                or key.endswith(("mean_C", "std_C", "mean_D", "scale", "frequency_R", "phase_R"))
+            )
             tensors[f"{name}.{key}"] = value.detach().cpu().contiguous() if keep else value.detach().cpu().half()
     save_file(tensors, bundle / WEIGHTS)
     digest = weights_hash(bundle)
@@ -154,6 +158,8 @@ def write_random_bundle(bundle: Path, preset: str = "tiny", seed: int = 0) -> st
         # As trained networks do, and zero-initialised ones do not: let seeds and codes be heard.
         torch.nn.init.normal_(transformer.head.weight, std=0.1)
         torch.nn.init.normal_(transformer.audio_modulation.weight, std=0.2)
+        for rate in config.transformer.rates:
+            transformer.residual_std(rate).fill_(0.2)
         autoencoder: Any = modules["autoencoder"]
         autoencoder.mean_C.fill_(-5.0)
         autoencoder.std_C.fill_(2.0)

@@ -291,8 +291,9 @@ class SPresso:
             (a, b): torch.from_numpy(blend_weights(b - a, a == 0, b == frames))[:, None].to(self.device)
             for a, b in windows
         }
-        batches = self._window_batches(windows, len(z_BFD), z_BFD.shape[1], pool)
         z_BFD = z_BFD.to(self.device)
+        sketch_BTC = self.transformer.sketch(z_BFD, rate, frames)
+        batches = self._window_batches(windows, len(z_BFD), z_BFD.shape[1], pool)
         sigma_data = self.config.sigma_data
 
         def denoiser(x_BTC: Tensor, sigma: float) -> Tensor:
@@ -305,6 +306,7 @@ class SPresso:
                     sigma_data,
                     z_BFD=torch.cat([z_BFD[:, a // pool : b // pool] for a, b in group]),
                     rate=rate,
+                    sketch_BTC=torch.cat([sketch_BTC[:, a:b] for a, b in group]),
                 )
                 for (a, b), d_BTC in zip(group, d_XTC.split(len(x_BTC)), strict=True):
                     weight_T1 = weights[a, b]
@@ -315,7 +317,8 @@ class SPresso:
         sigmas = karras_sigmas(steps or how.steps, how.sigma_min, how.sigma_max)
         noise_TC = torch.from_numpy(frame_noise(seed, LATENT_STREAM, 0, frames, self.config.autoencoder.channels))
         start_BTC = (how.start_scale * sigmas[0] * noise_TC.to(self.device)).expand(len(z_BFD), -1, -1)
-        return how.solver(denoiser, start_BTC, sigmas)
+        rest_BTC = how.solver(denoiser, start_BTC, sigmas)
+        return sketch_BTC + rest_BTC * (self.transformer.residual_std(rate) / sigma_data)
 
     @staticmethod
     def _window_batches(

@@ -127,7 +127,10 @@ class AudioBlock(nn.Module):
 class Transformer(nn.Module):
     """F_theta of the EDM preconditioning: (c_in x, c_noise, z, text) -> [B, T, C].
 
-    Without ``z`` it is the prior (text-to-audio, or unconditional with the null text token).
+    Without ``z`` it is the prior of x0 (text-to-audio, or unconditional with the null text token). With ``z`` it
+    generates what a linear sketch of x0, read off the code, leaves open: (x0 - sketch) in units of its own standard
+    deviation. The code then never has to be re-learned by a deep network before it is any use, and noise only covers
+    what is truly unknown, so that few solver steps suffice.
     """
 
     def __init__(self, cfg: TransformerConfig) -> None:
@@ -135,6 +138,10 @@ class Transformer(nn.Module):
         self.cfg = cfg
         dim = cfg.dim
         self.embed = nn.Linear(cfg.channels * cfg.patch, dim)
+        self.embed_sketch = nn.Linear(cfg.channels * cfg.patch, dim)
+        self.sketches = nn.ModuleDict({r: nn.Linear(cfg.code_dim, POOLS[r] * cfg.channels) for r in cfg.rates})
+        for r in cfg.rates:
+            self.register_buffer(f"residual_std_{r}_C", torch.ones(cfg.channels))
         self.features = NoiseLevelFeatures()
         self.vec = nn.Sequential(nn.Linear(256, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.text_embed = nn.Linear(cfg.text_dim, cfg.text_width)
@@ -172,6 +179,22 @@ class Transformer(nn.Module):
                 with torch.no_grad():
                     block.down_qkv.proj.weight[2 * self.cfg.dim :] = 0
 
+    def sketch(self, z_BFD: Tensor, rate: str, frames: int) -> Tensor:
+        """Linear estimate of x0 from the code: [B, F, D] -> [B, frames, C].
+
+        Frames beyond the last token repeat its last frame; they are padding that a decode trims.
+        """
+        sketch_BTC = self.sketches[rate](z_BFD).float().reshape(len(z_BFD), -1, self.cfg.channels)
+        missing = frames - sketch_BTC.shape[1]
+        if missing > 0:
+            sketch_BTC = torch.cat([sketch_BTC, sketch_BTC[:, -1:].expand(-1, missing, -1)], 1)
+        return sketch_BTC[:, :frames]
+
+    def residual_std(self, rate: str) -> Tensor:
+        """[C] standard deviation of x0 - sketch: the unit of what diffusion generates at this rate."""
+        std_C: Tensor = getattr(self, f"residual_std_{rate}_C")
+        return std_C
+
     def forward(
         self,
         x_BTC: Tensor,
@@ -179,6 +202,7 @@ class Transformer(nn.Module):
         z_BFD: Tensor | None = None,
         rate: str | None = None,
         text_BE: Tensor | None = None,
+        sketch_BTC: Tensor | None = None,
     ) -> Tensor:
         """Denoiser network.
 
@@ -188,6 +212,7 @@ class Transformer(nn.Module):
             z_BFD: [B, T/t, code_dim] code, or None for the prior.
             rate: frame-rate name of ``z``.
             text_BE: [B, text_dim] text embedding; None uses the learned null token.
+            sketch_BTC: [B, T, C] `sketch` of ``z``, needed with it.
 
         Returns:
             [B, T, C].
@@ -207,8 +232,9 @@ class Transformer(nn.Module):
             "audio": rotary_angles(audio_position_L, cfg.head_dim),
         }
         if z_BFD is not None:
-            if rate is None:
-                raise ValueError("z needs the name of its frame rate")
+            if rate is None or sketch_BTC is None:
+                raise ValueError("z needs the name of its frame rate and its sketch")
+            tokens["audio"] = tokens["audio"] + self.embed_sketch(sketch_BTC.reshape(batch, frames // cfg.patch, -1))
             pool = POOLS[rate]
             tokens["down"] = self.f_phi[rate](z_BFD)
             position_F = torch.arange(z_BFD.shape[1], device=device) * pool + (pool - 1) / 2

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from spresso_assets.codec.config import ModelConfig
+from spresso_assets.codec.config import POOLS, ModelConfig
 from spresso_assets.codec.lora import add_lora, merge_lora
 from spresso_assets.training.denoising import Denoising, DenoisingConfig, require_cache
 from spresso_assets.training.loop import CHECKPOINT, Loop, LoopConfig, averaged_state
@@ -22,10 +22,14 @@ LORA_TARGETS = ("audio.qkv.proj", "audio.out", "audio.mlp.0", "audio.mlp.2")
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """Step 1 options; ``code_noise`` is the std, in units of z's own, added to half of the codes."""
+    """Step 1 options; ``code_noise`` is the std, in units of z's own, added to half of the codes.
+
+    ``component_windows`` is the number of windows whose principal components start the linear code of each rate.
+    """
 
     lora_rank: int = 0
     code_noise: float = 0.05
+    component_windows: int = 12_000
     denoising: DenoisingConfig = field(default_factory=DenoisingConfig)
 
 
@@ -51,11 +55,14 @@ def train_adapter(
     if prior is not None:
         stage.load(prior, "transformer")
     stage.transformer.init_audio_down(zero_values=bool(cfg.lora_rank))
+    if not (resume and (out / CHECKPOINT).exists()):
+        for rate in model.transformer.rates:
+            init_linear_code(stage, rate, cfg.component_windows)
     if cfg.lora_rank:
         stage.transformer.requires_grad_(False)
         add_lora(stage.transformer, cfg.lora_rank, LORA_TARGETS)
         for name, p in stage.transformer.named_parameters():
-            if name.startswith(("f_phi.", "rate_vec.")) or "down_qkv" in name:
+            if name.startswith(("f_phi.", "rate_vec.", "sketches.", "embed_sketch.")) or "down_qkv" in name:
                 p.requires_grad_(True)
         stage.transformer.to(stage.device)
 
@@ -69,6 +76,39 @@ def train_adapter(
 
     runner = Loop(stage.modules(), loop, out, resume=resume)
     return runner.run(lambda g, f: stage.step(g, f, code), lambda: stage.evaluate(code), "adapter")
+
+
+@torch.no_grad()
+def init_linear_code(stage: Denoising, rate: str, windows: int) -> None:
+    """Start projection and sketch of one rate as principal components of the training windows.
+
+    The components are orthonormal: an error in z is the same error in x0, which is what a quantizer's squared error
+    should mean.
+    """
+    generator = torch.Generator().manual_seed(11)
+    pool, multiple = POOLS[rate], stage.model.frame_multiple(rate)
+    pieces: list[Tensor] = []
+    count = 0
+    while count < windows:
+        raw_BTC = stage.sampler.batch(generator, multiple)
+        x0_WX = ((raw_BTC - stage.mean_C) * stage.scale_C).reshape(-1, pool * raw_BTC.shape[2])
+        pieces.append(x0_WX[torch.randperm(len(x0_WX), generator=generator)[:500]])
+        count += len(pieces[-1])
+    x0_WX = torch.cat(pieces)
+    mean_X = x0_WX.mean(0)
+    _, _, basis_XD = torch.svd_lowrank(x0_WX - mean_X, q=stage.model.transformer.code_dim + 16, niter=4)
+    basis_XD = basis_XD[:, : stage.model.transformer.code_dim]
+    projection, sketch = stage.encoder.project[rate], stage.transformer.sketches[rate]
+    head = stage.encoder.heads[rate]
+    projection.weight.copy_(basis_XD.T)
+    projection.bias.copy_(-(basis_XD.T @ mean_X))
+    sketch.weight.copy_(basis_XD)
+    sketch.bias.copy_(mean_X)
+    for p in (head.weight, head.bias):
+        p.zero_()
+    rest_WX = x0_WX - mean_X - (x0_WX - mean_X) @ basis_XD @ basis_XD.T
+    std_C = rest_WX.reshape(-1, raw_BTC.shape[2]).square().mean(0).sqrt()
+    stage.transformer.residual_std(rate).copy_(std_C.clamp_min(1e-3))
 
 
 def merged_transformer(model: ModelConfig, run: Path, lora_rank: int, device: str = "cpu") -> dict[str, Tensor]:

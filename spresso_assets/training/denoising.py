@@ -31,6 +31,7 @@ class DenoisingConfig:
     Attributes:
         p_mean, p_std: ln sigma ~ N(p_mean, p_std^2); the first ``early_fraction`` of the budget draws with
             ``early_p_mean`` instead, where only the code can help, so that the code is learned first.
+        sketch_weight: weight of the sketch's own squared error, in units of its variance.
         drop_code: share of batches without audio-down tokens (keeps the prior usable, enables guidance).
         rates: frame rates and how often a batch has them.
     """
@@ -40,6 +41,7 @@ class DenoisingConfig:
     early_p_mean: float = 2.0
     early_fraction: float = 0.3
     drop_code: float = 0.05
+    sketch_weight: float = 1.0
     rates: dict[str, float] = field(default_factory=lambda: {"25hz": 0.25, "11hz": 0.25, "5hz": 0.2, "1hz": 0.3})
     crops: CropConfig = field(default_factory=CropConfig)
 
@@ -83,25 +85,44 @@ class Denoising:
         raw_BTC = self.sampler.batch(generator, self.model.frame_multiple(rate))
         return ((raw_BTC - self.mean_C) * self.scale_C).to(self.device), rate
 
+    def target(self, x0_BTC: Tensor, z_BFD: Tensor | None, rate: str) -> tuple[Tensor, Tensor | None]:
+        """What is diffused, [B, T, C] with std sigma_data, and the sketch it is the rest of (None for the prior).
+
+        The sketch is detached in the target: it must not grow wrong on purpose to stand out of the noise.
+        """
+        if z_BFD is None:
+            return x0_BTC, None
+        sketch_BTC = self.transformer.sketch(z_BFD, rate, x0_BTC.shape[1])
+        scale_C = self.model.sigma_data / self.transformer.residual_std(rate)
+        return (x0_BTC - sketch_BTC.detach()) * scale_C, sketch_BTC
+
     def step(self, generator: torch.Generator, fraction: float, code: Code | None) -> tuple[Tensor, dict[str, float]]:
         """Loss of one batch; ``code`` maps (x0, rate) to the z that conditions, None trains the prior."""
-        cfg = self.cfg
+        cfg, sigma_data = self.cfg, self.model.sigma_data
         x0_BTC, rate = self.draw(generator)
         p_mean = cfg.early_p_mean if code and fraction < cfg.early_fraction else cfg.p_mean
         sigma_B = sample_sigma(len(x0_BTC), p_mean, cfg.p_std, generator).to(self.device)
         noise_BTC = torch.randn(x0_BTC.shape, generator=generator).to(self.device)
-        noisy_BTC = x0_BTC + sigma_B[:, None, None] * noise_BTC
+        metrics: dict[str, float] = {}
         with self.autocast():
             coded = code is not None and float(torch.rand(1, generator=generator)) >= cfg.drop_code
             z_BFD = code(x0_BTC, rate, generator) if code and coded else None
+            target_BTC, sketch_BTC = self.target(x0_BTC, z_BFD, rate)
+            noisy_BTC = target_BTC + sigma_B[:, None, None] * noise_BTC
+            named = rate if coded else None
             denoised_BTC = denoise(
-                self.transformer, noisy_BTC, sigma_B, self.model.sigma_data, z_BFD=z_BFD, rate=rate if coded else None
+                self.transformer, noisy_BTC, sigma_B, sigma_data, z_BFD=z_BFD, rate=named, sketch_BTC=sketch_BTC
             )
-        u_B = self.uncertainty(sigma_B)
-        loss = edm_loss(denoised_BTC - x0_BTC, sigma_B, u_B, self.model.sigma_data)
-        with torch.no_grad():
-            relative = float((denoised_BTC - x0_BTC).square().mean().sqrt() / self.model.sigma_data)
-        return loss, {f"error_{rate}" if coded else "error_prior": relative}
+        loss = edm_loss(denoised_BTC - target_BTC, sigma_B, self.uncertainty(sigma_B), sigma_data)
+        metrics[f"error_{rate}" if coded else "error_prior"] = _relative(denoised_BTC - target_BTC, sigma_data)
+        if sketch_BTC is not None:
+            std_C = self.transformer.residual_std(rate)
+            rest_BTC = x0_BTC - sketch_BTC
+            loss = loss + cfg.sketch_weight * (rest_BTC / std_C.clone()).square().mean()
+            metrics[f"sketch_{rate}"] = _relative(rest_BTC, sigma_data)
+            with torch.no_grad():  # follow the sketch as it improves
+                std_C.lerp_(rest_BTC.square().mean((0, 1)).sqrt().clamp_min(1e-3), 0.01)
+        return loss, metrics
 
     def _make_val(self) -> list[Tensor]:
         """Up to 5 s of every val sound, in a few batches of like length; padded with silence."""
@@ -128,26 +149,36 @@ class Denoising:
                     multiple = self.model.frame_multiple(rate) if code else self.model.transformer.patch
                     x0_BTC = batch_BTC[:, : batch_BTC.shape[1] // multiple * multiple].to(self.device)
                     noise_BTC = torch.randn(x0_BTC.shape, generator=generator).to(self.device)
-                    sigma_B = torch.full((len(x0_BTC),), sigma, device=self.device)
-                    noisy_BTC = x0_BTC + sigma * noise_BTC
-                    with self.autocast():
-                        z_BFD = code(x0_BTC, rate, generator) if code else None
-                        named = rate if code else None
-                        d_BTC = denoise(
-                            self.transformer, noisy_BTC, sigma_B, self.model.sigma_data, z_BFD=z_BFD, rate=named
-                        )
-                        errors += float((d_BTC - x0_BTC).square().sum())
-                        if z_BFD is not None and sigma == 5.0:
-                            z_BFD = z_BFD.roll(1, 0)
-                            d_BTC = denoise(
-                                self.transformer, noisy_BTC, sigma_B, self.model.sigma_data, z_BFD=z_BFD, rate=named
-                            )
-                            others += float((d_BTC - x0_BTC).square().sum())
+                    z_BFD = code(x0_BTC, rate, generator) if code else None
+                    errors += self._squared_error(x0_BTC, noise_BTC, sigma, z_BFD, rate)
+                    if z_BFD is not None and sigma == 5.0:
+                        others += self._squared_error(x0_BTC, noise_BTC, sigma, z_BFD.roll(1, 0), rate)
                     count += x0_BTC.numel()
                 result[f"{rate}_{sigma:g}"] = (errors / count) ** 0.5 / self.model.sigma_data
                 if others:
                     result[f"{rate}_{sigma:g}_other"] = (others / count) ** 0.5 / self.model.sigma_data
         return result
+
+    def _squared_error(self, x0_BTC: Tensor, noise_BTC: Tensor, sigma: float, z_BFD: Tensor | None, rate: str) -> float:
+        """Sum of squared errors of D in units of x0, at noise level ``sigma`` of what is diffused."""
+        sigma_B = torch.full((len(x0_BTC),), sigma, device=self.device)
+        with self.autocast():
+            target_BTC, sketch_BTC = self.target(x0_BTC, z_BFD, rate)
+            error_BTC = target_BTC - denoise(
+                self.transformer,
+                target_BTC + sigma * noise_BTC,
+                sigma_B,
+                self.model.sigma_data,
+                z_BFD=z_BFD,
+                rate=rate if z_BFD is not None else None,
+                sketch_BTC=sketch_BTC,
+            )
+        unit_C = torch.ones(()) if z_BFD is None else self.transformer.residual_std(rate) / self.model.sigma_data
+        return float((error_BTC * unit_C).square().sum())
+
+
+def _relative(error_BTC: Tensor, sigma_data: float) -> float:
+    return float(error_BTC.detach().square().mean().sqrt() / sigma_data)
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -35,6 +35,7 @@ _SEARCH = {"beam": 2, "candidates": 4}  # while training; the error is measured 
 _JUDGE = 2000  # vectors on which errors are measured
 _REVIVE_UNTIL = 0.7  # share of the budget after which codewords are left to settle
 _TIED_WEIGHT = 0.25
+_BY_HEART = 6.0  # error on other sounds over error on its own at which a start is no longer trusted
 
 
 def train_quantizer(
@@ -86,7 +87,7 @@ def train_quantizer(
 
     torch.manual_seed(seed)
     if not (resume and (out_dir / START).exists()):
-        start, crossed = _start(config, z_ND, groups_N, judge_ND, seed, max_minutes)
+        start, crossed = _start(config, z_ND, groups_N, judge_ND, seed)
         header = {"minutes": (time.monotonic() - began) / 60, "config": asdict(config), "crossed": crossed}
         save_checkpoint(out_dir / START, start.state_dict(), header)
     plain, spent = load_quantizer(out_dir / START), load_checkpoint(out_dir / START)[1]["minutes"]
@@ -134,20 +135,21 @@ def load_quantizer(path: Path) -> QINCo2:
 
 
 def _start(
-    config: QuantizerConfig, z_ND: Tensor, groups_N: Tensor | None, judge_ND: Tensor, seed: int, max_minutes: float
+    config: QuantizerConfig, z_ND: Tensor, groups_N: Tensor | None, judge_ND: Tensor, seed: int
 ) -> tuple[QINCo2, bool]:
-    """The better of a plain and a cross-fitted residual quantizer, judged greedily on vectors of other sounds.
+    """A plain residual quantizer, or a cross-fitted one where the plain one has learnt its vectors by heart.
 
-    Cross-fitting takes up to three times as long; it is left out where that would eat the budget.
+    Both are judged greedily on vectors of other sounds; the second takes three times as long and is tried if need be.
     """
     options: list[tuple[float, bool, QINCo2]] = []
-    began = time.monotonic()
     for crossed in (False, True):
-        if crossed and 4 * (time.monotonic() - began) > 60 * max_minutes > 0:
-            break
         model = QINCo2(config)
         rq_initialise(model, z_ND, groups_N, crossed=crossed, seed=seed)
-        options.append((_log_mean(prefix_errors(model, judge_ND, beam=1, candidates=1)), crossed, model))
+        unseen = prefix_errors(model, judge_ND, beam=1, candidates=1)
+        options.append((_log_mean(unseen), crossed, model))
+        seen = prefix_errors(model, _sample(z_ND, _JUDGE, seed), beam=1, candidates=1)
+        if unseen[-1] < _BY_HEART * seen[-1]:
+            break
     _, crossed, model = min(options, key=lambda option: option[0])
     return model, crossed
 

@@ -1,5 +1,6 @@
 """EDM arithmetic and the samplers, against closed forms."""
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -54,7 +55,7 @@ def test_loss_of_a_zero_network_is_one_at_every_level() -> None:
 def test_sigmas_fall_from_max_to_zero() -> None:
     sigmas = karras_sigmas(64)
     assert sigmas[0] == pytest.approx(80) and sigmas[-2] == pytest.approx(0.002) and sigmas[-1] == 0
-    assert all(a > b for a, b in zip(sigmas, sigmas[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(sigmas))
     # EDM eq. 5, one value by hand: i = 1 of n = 3
     middle = ((80 ** (1 / 7) + 0.002 ** (1 / 7)) / 2) ** 7
     assert karras_sigmas(3)[1] == pytest.approx(middle)
