@@ -6,7 +6,8 @@ fits nothing else. Cross-fitting splits the vectors into two halves by sound. Ea
 to the other, which leaves the residuals that unseen vectors would leave; the codebook that is kept is fitted to those,
 of both halves. Measured on pooled log-mel features of the corpus, relative error on unseen sounds after ten steps:
 one vector per second, K = 4096, 0.078 plain and 0.047 crossed; 25 per second, K = 1024, 0.068 plain and 0.079 crossed
-(there the few odd sounds of a half, which the other half cannot code, draw too many codewords). The stage starts plain and tries the other if need be.
+(there the few odd sounds of a half, which the other half cannot code, draw too many codewords). The stage starts
+plain and tries the other if need be.
 """
 
 from __future__ import annotations
