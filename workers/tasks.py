@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _stopping = threading.Event()
 
 
-@app.task(name=TASK)  # type: ignore[untyped-decorator]
+@app.task(name=TASK)
 def run_job(uid: str) -> str:
     """Run one job if it still waits; returns its status for the worker's log."""
     from spresso_assets.jobs.tasks import execute

@@ -130,8 +130,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = hoist_globals(sys.argv[1:] if argv is None else argv)
     mode = Mode.JSONL if "--jsonl" in args else Mode.JSON if "--json" in args else Mode.TEXT
     out = Output(mode, quiet=bool({"--quiet", "-q"} & set(args)))
+    state = State(out)
     try:
-        code = app(args=args, prog_name="spresso", standalone_mode=False, obj=State(out))
+        code = app(args=args, prog_name="spresso", standalone_mode=False, obj=state)
         return int(code or 0)
     except SpressoError as error:
         return out.error(error)
@@ -146,6 +147,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A usage error of the command-line parser; its class lives in a private module of Typer.
         usage = SpressoError(str(error.format_message()), code="usage", hint="Try --help.", exit_code=ExitCode.USAGE)
         return out.error(usage)
+    finally:
+        state.close()
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def add(
 
     settings = _given(
         mode=mode,
-        settle_s=settle,
+        settle_s=state.settings.settle_s if settle is None else settle,
         poll_s=poll,
         include=include or None,
         exclude=exclude or None,

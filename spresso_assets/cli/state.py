@@ -29,6 +29,7 @@ class State:
     out: Output = field(default_factory=Output)
     config: Path | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
+    _catalog: Catalog | None = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -36,14 +37,21 @@ class State:
         return load_settings(file=self.config, overrides=self.overrides)
 
     def catalog(self, *, create: bool = False) -> Catalog:
-        """Open the catalog.
+        """The catalog, opened on first use.
 
         Raises:
             SpressoError: `catalog_missing`, `catalog_locked`, `db_needs_upgrade`, ... with their exit codes.
         """
         from spresso_assets.catalog.engine import open_catalog
 
-        return open_catalog(self.settings.catalog, create=create)
+        if self._catalog is None:
+            self._catalog = open_catalog(self.settings.catalog, create=create)
+        return self._catalog
+
+    def close(self) -> None:
+        """Let go of the catalog; its write-ahead log is then folded into the one file that people copy."""
+        if self._catalog is not None:
+            self._catalog.close()
 
     def bundle_dir(self) -> Path:
         """The model bundle that this command uses: the configured one, or the one that ships with the package."""
