@@ -43,6 +43,7 @@ def refresh_text(session: Session, asset_id: int) -> None:
         session.add(AssetText(asset_id=asset_id, **wanted))
     else:
         stored.sqlmodel_update(wanted)
+    session.flush()  # plain SQL, such as a search in this very transaction, must see it
 
 
 def rebuild_text(session: Session) -> int:

@@ -210,7 +210,7 @@ def _store_chunks(session: Session, file_id: int, chunks: list[tuple[str, bytes]
     connection = session.connection()
     connection.execute(delete(RawChunk).where(col(RawChunk.source_file_id) == file_id))
     rows = [
-        {"source_file_id": file_id, "position": position, "chunk_id": _clean(chunk_id), "content": content}
+        {"source_file_id": file_id, "position": position, "chunk_id": _storable(chunk_id), "content": content}
         for position, (chunk_id, content) in enumerate(chunks)
         if len(content) <= MAX_CHUNK_BYTES
     ]
@@ -219,5 +219,9 @@ def _store_chunks(session: Session, file_id: int, chunks: list[tuple[str, bytes]
 
 
 def _clean(text: str) -> str:
+    return _storable(text).strip()
+
+
+def _storable(text: str) -> str:
     """Without NUL and lone surrogates, which Postgres and UTF-8 refuse."""
-    return "".join(c for c in text if c != "\0" and not "\ud800" <= c <= "\udfff").strip()
+    return "".join(c for c in text if c != "\0" and not "\ud800" <= c <= "\udfff")
