@@ -153,12 +153,18 @@ def quantizer(
         raise typer.BadParameter(f"unknown frame rate '{rate}'; known: {', '.join(model.quantizers)}")
     cached = out / "vectors.safetensors"
     if not (resume and cached.exists()):
-        train_ND, val_ND = collect_vectors(model, run / "data", run / "adapter", rate, vectors)
+        train_ND, sound_N, val_ND = collect_vectors(model, run / "data", run / "adapter", rate, vectors)
         out.mkdir(parents=True, exist_ok=True)
-        save_file({"train": train_ND.contiguous(), "val": val_ND.contiguous()}, cached)
+        save_file({"train": train_ND.contiguous(), "sounds": sound_N.contiguous(), "val": val_ND.contiguous()}, cached)
     tensors = load_file(cached)
     report = train_quantizer(
-        model.quantizers[rate], tensors["train"], tensors["val"], out, max_minutes=max_minutes, resume=resume
+        model.quantizers[rate],
+        tensors["train"],
+        tensors["val"],
+        out,
+        groups_N=tensors["sounds"],
+        max_minutes=max_minutes,
+        resume=resume,
     )
     typer.echo(json.dumps(report))
 

@@ -17,6 +17,7 @@ from spresso_assets.codec.lora import add_lora, merge_lora
 from spresso_assets.training.denoising import Denoising, DenoisingConfig, require_cache
 from spresso_assets.training.loop import CHECKPOINT, Loop, LoopConfig, averaged_state
 
+LINEAR_CODE = ("encoder.project.", "transformer.sketches.")
 LORA_TARGETS = ("audio.qkv.proj", "audio.out", "audio.mlp.0", "audio.mlp.2")
 
 
@@ -74,7 +75,7 @@ def train_adapter(
             z_BFD = z_BFD + noisy_B11 * (cfg.code_noise * z_BFD.detach().std()) * noise_BFD
         return z_BFD
 
-    runner = Loop(stage.modules(), loop, out, resume=resume)
+    runner = Loop(stage.modules(), loop, out, resume=resume, slow=LINEAR_CODE)
     return runner.run(lambda g, f: stage.step(g, f, code), lambda: stage.evaluate(code), "adapter")
 
 

@@ -162,6 +162,10 @@ class LatentCache:
         self.start_I = torch.cumsum(self.length_I, 0) - self.length_I
         self.names: list[str] = header["names"]
         self.floor: float = header["floor"]
+        # Variants of one sound (other speeds) share its number.
+        numbers: dict[str, int] = {}
+        bases = (name.rsplit("@", 1)[0] for name in self.names)
+        self.sound_I = torch.tensor([numbers.setdefault(base, len(numbers)) for base in bases])
 
     def crop(self, index: int, length: int, offset: int = 0) -> Tensor:
         """[length, C] from ``offset`` on, silence after the end."""
@@ -200,14 +204,18 @@ class CropSampler:
         }
 
     def batch(self, generator: torch.Generator, multiple: int) -> Tensor:
-        """One batch whose T is the drawn length rounded up to ``multiple``."""
+        """One batch [B, T, C] whose T is the drawn length rounded up to ``multiple``."""
+        return self.labelled_batch(generator, multiple)[0]
+
+    def labelled_batch(self, generator: torch.Generator, multiple: int) -> tuple[Tensor, Tensor]:
+        """`batch`, and the number of the sound [B] that each clip comes from."""
         cfg = self.cfg
         nominal = cfg.lengths[int(torch.multinomial(torch.tensor(cfg.weights), 1, generator=generator))]
         length = -(-nominal // multiple) * multiple
         count = max(1, cfg.budget // length)
         index_B = torch.multinomial(self.weights[nominal], count, replacement=True, generator=generator)
         batch_BTC = torch.stack([self._crop(int(i), length, generator) for i in index_B])
-        return self._augment(batch_BTC, generator)
+        return self._augment(batch_BTC, generator), self.cache.sound_I[index_B]
 
     def _crop(self, index: int, length: int, generator: torch.Generator) -> Tensor:
         spare = int(self.cache.length_I[index]) - length

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from spresso_assets.codec.config import ModelConfig
 from spresso_assets.codec.quantizer import QINCo2
+from spresso_assets.training.adapter import LINEAR_CODE
 from spresso_assets.training.denoising import Denoising, DenoisingConfig, require_cache
 from spresso_assets.training.loop import Loop, LoopConfig
 
@@ -70,5 +71,5 @@ def train_finetune(
         return quantised_BFD.to(x0_BTC.device)
 
     modules = {"transformer": stage.transformer, "uncertainty": stage.uncertainty}
-    runner = Loop(modules, loop, out, resume=resume)
+    runner = Loop(modules, loop, out, resume=resume, slow=LINEAR_CODE)
     return runner.run(lambda g, f: stage.step(g, f, code), lambda: stage.evaluate(code), "finetune")

@@ -29,6 +29,7 @@ from spresso_assets.codec.diffusion import power_ema_beta, power_ema_gamma
 from spresso_assets.errors import SpressoError
 
 CHECKPOINT = "state.safetensors"
+SLOW = 0.1  # learning-rate factor of `slow` parameters
 
 
 @dataclass(frozen=True)
@@ -91,21 +92,32 @@ class Loop:
     Args:
         modules: named modules whose parameters with ``requires_grad`` are trained; all of their state is saved.
         out: run folder; gets ``state.safetensors`` and ``log.jsonl``.
+        slow: prefixes of parameter names that learn ten times slower: layers that start from a closed-form solution,
+            which full-size steps would first shake apart.
     """
 
-    def __init__(self, modules: dict[str, nn.Module], cfg: LoopConfig, out: Path, *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        modules: dict[str, nn.Module],
+        cfg: LoopConfig,
+        out: Path,
+        *,
+        resume: bool = False,
+        slow: tuple[str, ...] = (),
+    ) -> None:
         self.modules, self.cfg, self.out = modules, cfg, out
         out.mkdir(parents=True, exist_ok=True)
         self.named = {
             f"{m}.{n}": p for m, module in modules.items() for n, p in module.named_parameters() if p.requires_grad
         }
-        decayed = [p for p in self.named.values() if p.ndim >= 2]
-        plain = [p for p in self.named.values() if p.ndim < 2]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": cfg.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-            lr=cfg.lr,
-            betas=cfg.betas,
-        )
+        groups = []
+        for scale in (1.0, SLOW):
+            chosen = [p for n, p in self.named.items() if n.startswith(slow) == (scale == SLOW)]
+            for decay, matrices in ((cfg.weight_decay, True), (0.0, False)):
+                params = [p for p in chosen if (p.ndim >= 2) == matrices]
+                if params:
+                    groups.append({"params": params, "weight_decay": decay if scale == 1.0 else 0.0, "scale": scale})
+        self.optimizer = torch.optim.AdamW(groups, lr=cfg.lr, betas=cfg.betas)
         self.ema = {n: p.detach().clone() for n, p in self.named.items()}
         self.gamma = power_ema_gamma(cfg.ema_rel)
         self.step, self.elapsed = 0, 0.0
@@ -192,7 +204,7 @@ class Loop:
                 began = time.monotonic()
                 generator = torch.Generator().manual_seed(cfg.seed * 1_000_003 + self.step)
                 for group in self.optimizer.param_groups:
-                    group["lr"] = self._lr()
+                    group["lr"] = self._lr() * group["scale"]
                 loss, metrics = step(generator, self.fraction)
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()

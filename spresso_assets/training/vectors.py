@@ -17,8 +17,13 @@ from spresso_assets.training.loop import CHECKPOINT, averaged_state, load_checkp
 @torch.inference_mode()
 def collect_vectors(
     model: ModelConfig, data: Path, adapter: Path, rate: str, count: int, seed: int = 0, device: str = "cpu"
-) -> tuple[Tensor, Tensor]:
-    """(train [count, D], val [n, D]) code vectors; val is every val sound once, up to 30 s of each, not augmented."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Code vectors of one rate.
+
+    Returns:
+        train [count, D], the sound that each of them comes from [count], and val [n, D]: every val sound once, up to
+        30 s of each, not augmented.
+    """
     encoder = LatentEncoder(model.latent_encoder)
     encoder.load_state_dict(averaged_state(adapter / CHECKPOINT, "encoder"))
     encoder.eval().to(device)
@@ -35,11 +40,14 @@ def collect_vectors(
     sampler = CropSampler(LatentCache(data, "train"), CropConfig())
     generator = torch.Generator().manual_seed(seed)
     pieces: list[Tensor] = []
+    sounds: list[Tensor] = []
     collected = 0
     while collected < count:
-        z_XD = encode(sampler.batch(generator, multiple)).flatten(0, 1)
-        pieces.append(z_XD)
-        collected += len(z_XD)
+        raw_BTC, sound_B = sampler.labelled_batch(generator, multiple)
+        z_BFD = encode(raw_BTC)
+        pieces.append(z_BFD.flatten(0, 1))
+        sounds.append(sound_B.repeat_interleave(z_BFD.shape[1]))
+        collected += len(pieces[-1])
     val_cache = LatentCache(data, "val")
     val: list[Tensor] = []
     for i in range(len(val_cache.names)):
@@ -48,4 +56,4 @@ def collect_vectors(
             length = -(-min(model.window_frames, frames - start) // multiple) * multiple
             tokens = -(-min(model.window_frames, frames - start) // pool)
             val.append(encode(val_cache.crop(i, length, start)[None])[0, :tokens])
-    return torch.cat(pieces)[:count], torch.cat(val)
+    return torch.cat(pieces)[:count], torch.cat(sounds)[:count], torch.cat(val)
