@@ -10,7 +10,7 @@ import typer
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Train a codec on your own sounds: prepare, autoencoder, prior, adapter, quantizer (each rate), finetune, bundle.",
+    help="Train a codec on your own sounds: prepare, autoencoder, prior, adapter, quantizer, finetune, bundle.",
 )
 
 Run = Annotated[Path, typer.Option("--run", help="Folder of this training run; stages find each other below it.")]

@@ -68,7 +68,7 @@ def walk(root: Path, rules: Rules, under: str = "") -> Walk:
             return found
         raise offline(root, str(error.strerror)) from None
     if not stat_bits.S_ISDIR(first.st_mode):
-        _take(found, rules, under, first)
+        _take(found, rules, root, under, first)
         return found
     visited = {(first.st_dev, first.st_ino)}
     folders = [under]
@@ -92,7 +92,7 @@ def walk(root: Path, rules: Rules, under: str = "") -> Walk:
                 found.unread_folders.append(rel_path)
                 continue
             if not stat_bits.S_ISDIR(seen.st_mode):
-                _take(found, rules, rel_path, seen)
+                _take(found, rules, root, rel_path, seen)
                 continue
             if rules.excluded_by(rel_path, is_dir=True) is not None:
                 found.left_out["in a folder that is left out"] += 1
@@ -105,7 +105,7 @@ def walk(root: Path, rules: Rules, under: str = "") -> Walk:
     return found
 
 
-def _take(found: Walk, rules: Rules, rel_path: str, seen: os.stat_result) -> None:
+def _take(found: Walk, rules: Rules, root: Path, rel_path: str, seen: os.stat_result) -> None:
     verdict = rules.file_verdict(rel_path)
     if not verdict.included:
         suffix = suffix_of(rel_path)
@@ -113,7 +113,10 @@ def _take(found: Walk, rules: Rules, rel_path: str, seen: os.stat_result) -> Non
     elif stat_bits.S_ISREG(seen.st_mode):
         found.files[rel_path] = Signature.of(seen)
     elif stat_bits.S_ISLNK(seen.st_mode):
-        found.left_out["symbolic link"] += 1
+        if (root / rel_path).is_file():
+            found.left_out["symbolic link"] += 1
+        else:
+            found.problems.append(Problem(rel_path, _not_a_file("a link that leads to no file")))
     else:
         # Opening a pipe or a device would block or never end; libraries do not check.
         found.problems.append(Problem(rel_path, _not_a_file("a pipe, socket or device")))

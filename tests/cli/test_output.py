@@ -60,9 +60,7 @@ def test_nothing_found_is_code_4(filled: Spresso) -> None:
 
 def test_help_of_every_verb(spresso: Spresso) -> None:
     top = spresso.ok("--help").out
-    for verb in (
-        "init demo doctor root scan watch ingest search show decode export stats encode profile models jobs codec train"
-    ).split():
+    for verb in ["init", "demo", "doctor", "root", "scan", "watch", "ingest", "search", "show", "decode", "export", "stats", "encode", "profile", "models", "jobs", "codec", "train"]:
         assert verb in top
         assert spresso.ok(verb, "--help").out
 
