@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spresso_assets.codec.config import POOLS, ModelConfig
 from spresso_assets.codec.lora import add_lora, merge_lora
@@ -99,8 +99,8 @@ def init_linear_code(stage: Denoising, rate: str, windows: int) -> None:
     mean_X = x0_WX.mean(0)
     _, _, basis_XD = torch.svd_lowrank(x0_WX - mean_X, q=stage.model.transformer.code_dim + 16, niter=4)
     basis_XD = basis_XD[:, : stage.model.transformer.code_dim]
-    projection, sketch = stage.encoder.project[rate], stage.transformer.sketches[rate]
-    head = stage.encoder.heads[rate]
+    linear: list[nn.Module] = [stage.encoder.project[rate], stage.transformer.sketches[rate], stage.encoder.heads[rate]]
+    projection, sketch, head = (layer for layer in linear if isinstance(layer, nn.Linear))
     projection.weight.copy_(basis_XD.T)
     projection.bias.copy_(-(basis_XD.T @ mean_X))
     sketch.weight.copy_(basis_XD)

@@ -103,7 +103,7 @@ def test_the_whole_chain_makes_a_bundle(run: Path, rank: int) -> None:
     assert {"25hz_5", "25hz_5_other", "1hz_20"} <= adapter.keys()
     for rate in TINY.quantizers:
         train, sounds, val = collect_vectors(TINY, data, work / "adapter", rate, 300)
-        assert train.shape == (300, 64) and val.shape[1] == 64 and 2 < len(sounds.unique()) <= 10
+        assert train.shape == (300, 64) and val.shape[1] == 64 and 2 <= len(sounds.unique()) <= 10
         out = work / "quantizer" / rate
         train_quantizer(TINY.quantizers[rate], train, val, out, groups_N=sounds, max_minutes=5, max_steps=2)
     assemble(TINY, work, work / "step1", lora_rank=rank)
