@@ -6,6 +6,7 @@ The networks know mono sound at 48 kHz in windows of 5 s; this module is what ma
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ QUALITIES: dict[str, Quality] = {
 
 
 class SPresso:
-    """A loaded codec. Thread-compatible: methods keep no state, but torch modules are shared.
+    """A loaded codec. Methods keep no state but ``timings``: seconds spent so far, by activity (``resampling``).
 
     Args:
         config: sizes. autoencoder, transformer, encoder: modules in eval mode with merged adapters.
@@ -80,6 +81,7 @@ class SPresso:
     ) -> None:
         self.config, self.name, self.weights_sha256 = config, config.name, weights_sha256
         self.device = torch.device(device)
+        self.timings = {"resampling": 0.0}
         self.autoencoder = autoencoder.eval().to(self.device)
         self.transformer = transformer.eval().to(self.device)
         self.encoder = encoder.eval().to(self.device)
@@ -179,7 +181,9 @@ class SPresso:
         frames = -(-header.frames * op.pool // multiple) * multiple
         signals = []
         for channel_N in coded_CN:
+            began = time.perf_counter()
             at48_N = _resample(channel_N, sample_rate, SAMPLE_RATE) * linear_gain(steps)
+            self.timings["resampling"] += time.perf_counter() - began
             signals.append(np.pad(at48_N, (0, max(0, frames * HOP - len(at48_N))))[: frames * HOP])
         return _Plan(header, signals)
 
