@@ -236,9 +236,7 @@ class Watcher:
     def _listen(self, root_id: int, watched: _Watched) -> None:
         if watched.source is not None and watched.source.alive():
             return
-        if watched.source is not None:
-            _end(watched)
-            watched.next_scan = 0.0  # whatever happened while nobody listened
+        _end(watched)
         source = EventSource(root_id, Path(watched.root.path), self.hints)
         try:
             source.start()
@@ -251,6 +249,7 @@ class Watcher:
             source.stop()
             return
         watched.source = source
+        watched.next_scan = 0.0  # for whatever happened while nobody listened
 
     def _look(self) -> None:
         now = time.monotonic()

@@ -12,6 +12,11 @@ from spresso_assets.cli.main import hoist_globals
 from spresso_assets.cli.waveform import outline
 from tests.cli.conftest import Spresso
 
+VERBS = (
+    *("init", "demo", "doctor", "root", "scan", "watch", "ingest", "search", "show", "decode", "export", "stats"),
+    *("encode", "profile", "models", "jobs", "codec", "train"),
+)
+
 
 @pytest.mark.parametrize(
     ("args", "expected"),
@@ -60,7 +65,7 @@ def test_nothing_found_is_code_4(filled: Spresso) -> None:
 
 def test_help_of_every_verb(spresso: Spresso) -> None:
     top = spresso.ok("--help").out
-    for verb in ["init", "demo", "doctor", "root", "scan", "watch", "ingest", "search", "show", "decode", "export", "stats", "encode", "profile", "models", "jobs", "codec", "train"]:
+    for verb in VERBS:
         assert verb in top
         assert spresso.ok(verb, "--help").out
 

@@ -1,0 +1,191 @@
+"""Watching real folders: events, what events miss, files that are still being written, roots that go away."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spresso_assets.catalog.models import WatchRoot
+from spresso_assets.errors import SpressoError
+from spresso_assets.ingest.reconcile import Report
+from spresso_assets.ingest.watcher import EventSource, Hints, Watcher, common_folder
+from tests.ingest.conftest import Library
+
+
+class Watching:
+    """A watcher in a thread, and what it reported."""
+
+    def __init__(self, library: Library, **options: Any) -> None:
+        self.reports: list[Report] = []
+        self.problems: list[tuple[str, str]] = []
+        self.changed = threading.Condition()
+        self.watcher = Watcher(
+            library.catalog,
+            library.ready,
+            on_report=lambda report: self._note(self.reports, report),
+            on_problem=lambda root, error: self._note(self.problems, (root, error.code)),
+            work=lambda: None,
+            **options,
+        )
+        self.thread = threading.Thread(target=self.watcher.run, daemon=True)
+
+    def _note(self, where: list[Any], item: object) -> None:
+        with self.changed:
+            where.append(item)
+            self.changed.notify_all()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        with self.changed:
+            assert self.changed.wait_for(condition, 30), (self.reports, self.problems)
+
+    def __enter__(self) -> Watching:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.watcher.stop()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def instant(library: Library) -> Library:
+    """A library whose files need no quiet time."""
+    with library.catalog.session() as session:
+        root = session.get_one(WatchRoot, library.root_id)
+        root.settle_s, root.backend = 0.0, "native"
+    return library
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
+
+
+def test_events_bring_new_moved_and_vanished_files(instant: Library) -> None:
+    instant.put("before.wav")
+    with Watching(instant) as watching:
+        watching.until(lambda: bool(watching.reports))
+        assert instant.states() == {"before.wav": "present"}
+        file = instant.put("Doors/new.wav")
+        wait_for(lambda: instant.states().get("Doors/new.wav") == "present")
+        reads = len(instant.read)
+        file.rename(instant.folder / "moved.wav")
+        wait_for(lambda: "moved.wav" in instant.states())
+        wait_for(lambda: "Doors/new.wav" not in instant.states())
+        (instant.folder / "before.wav").unlink()
+        wait_for(lambda: instant.states()["before.wav"] == "missing")
+        assert len(instant.read) == reads
+
+
+def test_file_is_read_when_its_writer_is_done(instant: Library) -> None:
+    with Watching(instant) as watching:
+        watching.until(lambda: watching.watcher.hints is not None)
+        with (instant.folder / "slow.wav").open("wb") as writer:
+            writer.write(b"first half")
+            writer.flush()
+            wait_for(lambda: instant.states().get("slow.wav") == "settling")
+            assert instant.read == []
+            writer.write(b", second half")
+        wait_for(lambda: instant.states()["slow.wav"] == "present")
+        assert instant.read == ["slow.wav"]
+        assert instant.rows()["slow.wav"].size == len(b"first half, second half")
+
+
+def test_root_that_goes_away_and_comes_back(instant: Library) -> None:
+    instant.put("a.wav")
+    away = instant.folder.parent / "away"
+    with Watching(instant, rescan_s=1.0) as watching:
+        watching.until(lambda: bool(watching.reports))
+        instant.folder.rename(away)
+        watching.until(lambda: bool(watching.problems))
+        assert watching.problems == [("sfx", "root_offline")]
+        assert instant.states() == {"a.wav": "present"}
+        away.rename(instant.folder)
+        instant.put("b.wav")
+        wait_for(lambda: instant.states().get("b.wav") == "present")
+        # The new watch listens again.
+        with instant.catalog.read() as session:
+            assert session.get_one(WatchRoot, instant.root_id).state == "active"
+
+
+def test_once_scans_and_ends(instant: Library) -> None:
+    instant.put("a.wav")
+    watching = Watching(instant)
+    assert watching.watcher.once() == 0.0
+    assert instant.states() == {"a.wav": "present"}
+
+
+def test_paused_and_scan_only_roots_are_left_alone(instant: Library) -> None:
+    instant.put("a.wav")
+    for values in ({"state": "paused"}, {"state": "active", "mode": "scan"}):
+        with instant.catalog.session() as session:
+            session.get_one(WatchRoot, instant.root_id).sqlmodel_update(values)
+        Watching(instant).watcher.once()
+    assert instant.states() == {}
+
+
+def test_lost_events_lead_to_a_scan() -> None:
+    hints = Hints()
+    hints.add(1, "a.wav")
+    hints.lost_some()
+    assert hints.collect(1.0) == ({1: {"a.wav"}}, True)
+    assert hints.collect(0.0) == ({}, False)
+
+
+def test_overflow_warning_is_heard(instant: Library) -> None:
+    with Watching(instant) as watching:
+        wait_for(lambda: bool(logging.getLogger("watchdog").handlers))
+        wait_for(lambda: all(w.next_scan > 0 for w in watching.watcher._watched.values()))
+        instant.put("unseen.wav")
+        logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed")
+        wait_for(lambda: instant.states().get("unseen.wav") == "present")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[EventSource]:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    source = EventSource(1, folder, Hints())
+    yield source
+    source.stop()
+
+
+def test_watch_of_a_replaced_folder_is_dead(source: EventSource) -> None:
+    source.start()
+    assert source.alive()
+    source.path.rename(source.path.parent / "old")
+    source.path.mkdir()
+    assert not source.alive()
+
+
+def test_watch_whose_emitter_died_is_dead(source: EventSource) -> None:
+    source.start()
+    assert source._observer is not None
+    for emitter in source._observer.emitters:
+        emitter.stop()
+        emitter.join(10)
+    assert source._observer.is_alive() and not source.alive()
+
+
+def test_common_folder() -> None:
+    assert common_folder({"a/b/c.wav"}) == "a/b/c.wav"
+    assert common_folder({"a/b/c.wav", "a/b/d.wav"}) == "a/b"
+    assert common_folder({"a/b", "ab/c"}) == ""
+
+
+def test_problem_is_said_once(instant: Library) -> None:
+    watching = Watching(instant)
+    watching.watcher._load_roots(listen=False)
+    watched = next(iter(watching.watcher._watched.values()))
+    for _ in range(3):
+        watching.watcher._complain(watched, SpressoError("away", code="root_offline"))
+    assert watching.problems == [("sfx", "root_offline")]
