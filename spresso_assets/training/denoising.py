@@ -118,7 +118,8 @@ class Denoising:
         if sketch_BTC is not None:
             std_C = self.transformer.residual_std(rate)
             rest_BTC = x0_BTC - sketch_BTC
-            loss = loss + cfg.sketch_weight * (rest_BTC / std_C.clone()).square().mean()
+            # One scale for all channels: a decibel is a decibel in every band.
+            loss = loss + cfg.sketch_weight * rest_BTC.square().mean() / std_C.square().mean()
             metrics[f"sketch_{rate}"] = _relative(rest_BTC, sigma_data)
             with torch.no_grad():  # follow the sketch as it improves
                 std_C.lerp_(rest_BTC.square().mean((0, 1)).sqrt().clamp_min(1e-3), 0.01)
