@@ -3,7 +3,6 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help demo test slow lint format clean
@@ -25,6 +24,8 @@ help:
 demo: .venv/ready
 	$(BIN)/spresso demo
 
+# One thread per process: on a busy machine two contending ones are several times slower.
+test slow: export OMP_NUM_THREADS = 1
 test: .venv/ready
 	$(BIN)/python -m pytest
 

@@ -26,7 +26,7 @@ PLACES = {
 }
 MAX_BYTES = 180  # of a name without its suffix: 255 is the limit nearly everywhere, suffixes and numbers come on top
 _PLACE = re.compile(r"\{([^{}]*)\}")
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\/]')
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?\Z")
 
 

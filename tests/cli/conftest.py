@@ -115,5 +115,5 @@ def filled(spresso: Spresso, filled_once: Path, sounds: Path, tmp_path: Path) ->
     shutil.copytree(filled_once / "sfx", sounds)  # keeps the times by which a scan knows files again
     shutil.copy(filled_once / "catalog.db", tmp_path / "catalog.db")
     with contextlib.closing(sqlite3.connect(tmp_path / "catalog.db")) as database, database:
-        database.execute("UPDATE watch_root SET path = ?", (str(sounds),))
+        database.execute("UPDATE watch_root SET path = ?, settle_s = 0", (str(sounds),))
     return spresso
