@@ -161,6 +161,7 @@ def _totals(catalog: Catalog) -> dict[str, Any]:
         "sounds": stats.assets,
         "files": stats.files,
         "unreadable": stats.unreadable_files,
+        "encoded": stats.encoded,
         "seconds": stats.hours * 3600,
         "source_bytes": stats.source_bytes,
         "payload_bytes": stats.payload_bytes,
@@ -170,7 +171,10 @@ def _totals(catalog: Catalog) -> dict[str, Any]:
 
 def _total_lines(totals: dict[str, Any]) -> list[str]:
     size = f", {format.size(totals['catalog_bytes'])} with everything" if totals["catalog_bytes"] else ""
-    return [
+    lines = [
         f"catalog   {totals['sounds']} sounds in {totals['files']} files, {format.length(totals['seconds'])}; "
         f"{format.size(totals['source_bytes'])} of files -> {format.size(totals['payload_bytes'])} of latents{size}",
     ]
+    if missing := totals["sounds"] - totals["encoded"]:
+        lines.append(f"to do     {missing} sounds are not encoded: spresso encode")
+    return lines
