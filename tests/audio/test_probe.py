@@ -163,9 +163,10 @@ def test_heavy_libraries_stay_out(tmp_path: Path) -> None:
 def test_two_hours_need_little_memory(nasty_files: list[nasty.Nasty]) -> None:
     path = next(entry.path for entry in nasty_files if entry.path.name == "two_hours_of_silence.flac")
     code = (
-        "import sys; from pathlib import Path; from spresso_assets.audio.probe import probe; found = probe(sys.argv[1]);"
-            # VmHWM and not ru_maxrss: the latter still counts the process that this one was forked from.
-            "status = Path('/proc/self/status').read_text(); kilobytes = int(status.split('VmHWM:')[1].split()[0]);"
+        "import sys; from pathlib import Path; from spresso_assets.audio.probe import probe;"
+        "found = probe(sys.argv[1]);"
+        # VmHWM and not ru_maxrss: the latter still counts the process that this one was forked from.
+        "status = Path('/proc/self/status').read_text(); kilobytes = int(status.split('VmHWM:')[1].split()[0]);"
         "print(found.duration_s, kilobytes // 1024, *found.flags)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
