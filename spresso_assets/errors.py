@@ -66,4 +66,5 @@ class SpressoError(Exception):
         self.details = details or {}
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.message}" + (f" {self.hint}" if self.hint else "")
+        stop = "" if self.message.endswith((".", "!", "?")) or not self.hint else "."
+        return f"{self.code}: {self.message}{stop}" + (f" {self.hint}" if self.hint else "")
