@@ -203,8 +203,9 @@ def bundle(
     run: Run = Path("runs/small"),
     preset: Preset = "small",
     lora_rank: Annotated[int, typer.Option(help="The rank that 'adapter' was trained with.")] = 0,
+    license: Annotated[str, typer.Option(help="Licence of the weights, for the catalog and the bundle.")] = "",
 ) -> None:
     """Assemble what has been trained into a bundle; rates without a quantizer stay continuous."""
     from spresso_assets.training.assemble import assemble
 
-    typer.echo(assemble(_model(preset), run, out, lora_rank=lora_rank))
+    typer.echo(assemble(_model(preset), run, out, lora_rank=lora_rank, license=license))

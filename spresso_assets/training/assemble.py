@@ -38,8 +38,8 @@ def load_quantizers(model: ModelConfig, run: Path) -> dict[str, QINCo2]:
     return result
 
 
-def assemble(model: ModelConfig, run: Path, out: Path, *, lora_rank: int = 0) -> str:
-    """Write a bundle from what ``run`` holds; returns the weights hash.
+def assemble(model: ModelConfig, run: Path, out: Path, *, lora_rank: int = 0, license: str = "") -> str:
+    """Write a bundle from what ``run`` holds; returns the weights hash. ``license`` is that of the weights.
 
     Without ``autoencoder`` the decoder is the untrained noise vocoder, without quantizers the bundle is continuous,
     without ``finetune`` the denoiser is step 1's.
@@ -63,7 +63,8 @@ def assemble(model: ModelConfig, run: Path, out: Path, *, lora_rank: int = 0) ->
             modules[f"quantizer.{rate}"] = load_quantizer(path)
         else:
             del modules[f"quantizer.{rate}"]
-    return save_bundle(out, model, modules, {"trained": True, "training": training_facts(run)})
+    facts = {"trained": True, "license": license, "training": training_facts(run)}
+    return save_bundle(out, model, modules, facts)
 
 
 def training_facts(run: Path) -> dict[str, Any]:
