@@ -56,9 +56,7 @@ def list_items(data: Path, manifest: Path | None = None) -> list[Item]:
             for p in paths
         ]
     if not items:
-        raise SpressoError(
-            f"no sounds under {data}", code="no_training_data", hint="Point --data at a folder of sounds."
-        )
+        raise SpressoError(f"no sounds under {data}", code="no_training_data", hint="Name a folder of sounds.")
     return items
 
 

@@ -130,7 +130,7 @@ class Loop:
             raise SpressoError(
                 f"{path} exists",
                 code="run_exists",
-                hint="Continue it with --resume, or choose another --out.",
+                hint="Continue it with --resume, or choose another --run.",
             )
 
     # -- state -------------------------------------------------------------------------------------------------

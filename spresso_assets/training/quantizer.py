@@ -82,7 +82,7 @@ def train_quantizer(
     out_dir.mkdir(parents=True, exist_ok=True)
     if not resume and (out_dir / CHECKPOINT).exists():
         raise SpressoError(
-            f"{out_dir} holds a run", code="run_exists", hint="Continue it with --resume, or choose another --out"
+            f"{out_dir} holds a run", code="run_exists", hint="Continue it with --resume, or choose another --run"
         )
 
     torch.manual_seed(seed)
