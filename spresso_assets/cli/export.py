@@ -15,7 +15,7 @@ from spresso_assets.cli.state import state_of
 
 def export(
     ctx: typer.Context,
-    query: Annotated[str, typer.Argument(help="Which sounds, as in 'spresso search'; '' for all.")],
+    query: Annotated[list[str], typer.Argument(help="Which sounds, as in 'spresso search'; '' for all.")],
     folder: Annotated[Path, typer.Argument(metavar="DEST", help="Folder to write to; made if need be.")],
     kind: Annotated[
         str, typer.Option("--as", help="decoded: re-synthesised sounds; original: the files; latent: .spr files.")
@@ -52,7 +52,7 @@ def export(
         exported = write(
             state.catalog(),
             cache(state.codec),
-            query,
+            " ".join(query),
             folder,
             plan,
             on_failure=state.out.failure,

@@ -17,6 +17,7 @@ from spresso_assets.cli import (
     doctor,
     encode,
     export,
+    fields,
     ingest,
     init,
     jobs,
@@ -30,6 +31,7 @@ from spresso_assets.cli import (
     train,
     watch,
 )
+from spresso_assets.cli.arguments import arrange
 from spresso_assets.cli.output import Mode, Output, stop_on_broken_pipe
 from spresso_assets.cli.state import State
 from spresso_assets.errors import ExitCode, SpressoError
@@ -59,6 +61,7 @@ app.command("ingest")(ingest.ingest)
 app.command("watch")(watch.watch)
 app.command("encode")(encode.encode)
 app.command("search")(search.search)
+app.command("fields")(fields.fields)
 app.command("show")(show.show)
 app.command("decode")(decode.decode)
 app.command("export")(export.export)
@@ -100,34 +103,9 @@ def _global_options(
     state.overrides = {"catalog": catalog, "bundle": bundle}
 
 
-FLAGS = {"--json", "--jsonl", "--quiet", "-q"}
-WITH_VALUE = {"--catalog", "--config", "--bundle"}
-
-
-def hoist_globals(args: Sequence[str]) -> list[str]:
-    """Move global options to the front, so that they may stand anywhere before a `--`.
-
-    >>> hoist_globals(["search", "door", "--json"])
-    ['--json', 'search', 'door']
-    """
-    front: list[str] = []
-    rest: list[str] = []
-    waiting = iter(args)
-    for arg in waiting:
-        if arg == "--":
-            rest += [arg, *waiting]
-        elif arg in FLAGS or (arg.split("=", 1)[0] in WITH_VALUE and "=" in arg):
-            front.append(arg)
-        elif arg in WITH_VALUE:
-            front += [arg, *([value] if (value := next(waiting, None)) is not None else [])]
-        else:
-            rest.append(arg)
-    return front + rest
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (see `spresso_assets.errors.ExitCode`)."""
-    args = hoist_globals(sys.argv[1:] if argv is None else argv)
+    args = arrange(sys.argv[1:] if argv is None else argv, app)
     mode = Mode.JSONL if "--jsonl" in args else Mode.JSON if "--json" in args else Mode.TEXT
     out = Output(mode, quiet=bool({"--quiet", "-q"} & set(args)))
     state = State(out)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 def show(
     ctx: typer.Context,
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Id of a sound, or its first digits.")],
+    peaks: Annotated[
+        bool, typer.Option("--peaks", help="Add the outline to --json: int8 pairs (lowest, highest), oldest first.")
+    ] = False,
 ) -> None:
     """Show sounds: their files, what is known about them and from where, and what they became."""
     state = state_of(ctx)
@@ -37,7 +40,8 @@ def show(
     def text() -> list[str]:
         return [line for n, record in enumerate(records) for line in ([""] if n else []) + lines_of(record)]
 
-    state.out.result(records, text)
+    data = records if peaks else [{key: value for key, value in r.items() if key != "peaks"} for r in records]
+    state.out.result(data, text)
 
 
 def describe(session: Session, asset: Asset) -> dict[str, Any]:

@@ -90,6 +90,40 @@ def test_search_options(filled: Spresso, sounds: Path) -> None:
     assert filled("search", "nofield:x").code == 2
 
 
+def test_negated_words_need_no_quotes(filled: Spresso, tmp_path: Path) -> None:
+    found = filled.ok("search", "door", "-wooden", "--sort", "-duration", "--json").data
+    assert [hit["name"] for hit in found] == ["Metal door"]
+    assert filled.ok("search", "-door", "-p").out.splitlines() == filled.ok("search", "rain", "-p").out.splitlines()
+    assert filled.ok("stats", "-door", "--json").data["assets"] == 1
+    assert filled.ok("encode", "-door", "--profile", "11hz", "--dry-run", "--json").data["sounds"] == 1
+    written = filled.ok("export", "door", "-wooden", tmp_path / "out", "--as", "latent", "--dry-run", "--json").data
+    assert len(written) == 1
+    assert filled("search", "door", "-x").code == 2
+
+
+def test_fields_are_listed_without_a_catalog(spresso: Spresso) -> None:
+    records = {record["name"]: record for record in spresso.ok("fields", "--json").data}
+    assert records["duration"]["sortable"] and not records["tag"]["sortable"]
+    assert "duration:0.5..2" in spresso.ok("fields").out
+
+
+def test_folders_become_tags_and_a_new_name_is_shown(filled: Spresso, sounds: Path) -> None:
+    filled.ok("root", "set", "sfx", "--tags-from-dirs")
+    assert len(filled.ok("search", "tag:Doors", "--json").data) == 2
+    make_sounds(sounds, ["Wind/Alps/gust.wav"])
+    filled.ok("ingest", sounds)
+    assert len(filled.ok("search", "tag:Wind", "tag:Alps", "--json").data) == 1
+    (sounds / "Gates").mkdir()
+    (sounds / "Doors/DOORMetl_Metal door_JD_LIB.wav").rename(sounds / "Gates/GATEMetl_Iron gate_JD_LIB.wav")
+    filled.ok("ingest", sounds)
+    hit = filled.ok("search", "tag:gates", "--json").data[0]
+    assert hit["name"] == "Iron gate"
+    record = filled.ok("show", hit["uid"], "--json").data[0]
+    assert record["fields"]["cat_id"]["value"] == "GATEMetl" and record["tags"] == ["Gates"]
+    filled.ok("root", "set", "sfx", "--no-tags-from-dirs")
+    assert filled("search", "tag:gates").code == 4
+
+
 def test_show_tells_files_fields_and_renditions(filled: Spresso) -> None:
     uid = filled.ok("search", "metal", "--json").data[0]["uid"]
     record = filled.ok("show", uid[:8], "--json").data[0]
@@ -98,6 +132,8 @@ def test_show_tells_files_fields_and_renditions(filled: Spresso) -> None:
     assert record["files"][0]["state"] == "present"
     assert [made["profile"] for made in record["renditions"]] == ["2.5kbps"]
     assert record["renditions"][0]["kbps"] > 2.5
+    assert "peaks" not in record
+    assert len(filled.ok("show", uid[:8], "--json", "--peaks").data[0]["peaks"]) > 2
     text = filled.ok("show", uid[:8]).out
     assert "▂" in text and "ucs_filename" in text
     assert filled("show", uid[:8], "ffffff").code == 3

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from spresso_assets.cli import format
-from spresso_assets.cli.main import hoist_globals
+from spresso_assets.cli.arguments import arrange
+from spresso_assets.cli.main import app
 from spresso_assets.cli.waveform import outline
 from tests.cli.conftest import Spresso
 
 VERBS = (
     *("init", "demo", "doctor", "root", "scan", "watch", "ingest", "search", "show", "decode", "export", "stats"),
-    *("encode", "profile", "models", "jobs", "codec", "train"),
+    *("encode", "fields", "profile", "models", "jobs", "codec", "train"),
 )
 
 
@@ -29,7 +30,28 @@ VERBS = (
     ],
 )
 def test_global_options_may_stand_anywhere(args: list[str], expected: list[str]) -> None:
-    assert hoist_globals(args) == expected
+    assert arrange(args, app) == expected
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["search", "door", "-wood"], ["search", "--", "door", "-wood"]),
+        (["search", "-paper", "-p", "door"], ["search", "-p", "--", "-paper", "door"]),
+        (["search", "-wood", "--sort", "-added", "--paths"], ["search", "--sort", "-added", "--paths", "--", "-wood"]),
+        (["stats", "-cat_id:DOOR", "--json"], ["--json", "stats", "--", "-cat_id:DOOR"]),
+        (["encode", "--profile=11hz", "-wood", "-y"], ["encode", "--profile=11hz", "-y", "--", "-wood"]),
+        (
+            ["export", "steps", "-wood", "out", "--as", "latent"],
+            ["export", "--as", "latent", "--", "steps", "-wood", "out"],
+        ),
+        (["search", "a", "-wood", "--", "-p"], ["search", "--", "a", "-wood", "-p"]),
+        (["search", "-p", "door", "-x"], ["search", "-p", "door", "-x"]),
+        (["decode", "3f2", "-wood"], ["decode", "3f2", "-wood"]),
+    ],
+)
+def test_negated_words_are_no_options(args: list[str], expected: list[str]) -> None:
+    assert arrange(args, app) == expected
 
 
 def test_missing_catalog_is_code_10_with_and_without_json(spresso: Spresso) -> None:

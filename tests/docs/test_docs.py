@@ -12,7 +12,8 @@ import typer
 from typer.main import get_command
 
 from spresso_assets.catalog.fields import FIELDS
-from spresso_assets.cli.main import app, hoist_globals
+from spresso_assets.cli.arguments import arrange
+from spresso_assets.cli.main import app
 from spresso_assets.cli.output import Mode, Output
 from spresso_assets.cli.reference import MEANINGS, reference
 from spresso_assets.cli.state import State
@@ -147,7 +148,7 @@ def _spresso_in(line: str) -> Iterator[str]:
 
 def _parse(line: str) -> None:
     """Let the real parser read a command line, without calling the command."""
-    words = hoist_globals(shlex.split(line)[1:])
+    words = arrange(shlex.split(line)[1:], app)
     state = State(Output(Mode.TEXT, quiet=True))
     command = get_command(app)
     context = command.make_context("spresso", words, obj=state) if words else None
