@@ -48,11 +48,12 @@ def ring_waiting(catalog: Catalog, *, limit: int = MOST_AT_ONCE) -> tuple[int, i
 
     from spresso_assets.catalog.engine import database_now
     from spresso_assets.catalog.models import Job
+    from spresso_assets.jobs.queue import may_begin
 
     with catalog.read() as session:
         waiting = session.exec(
             select(Job.uid, Job.queue)
-            .where(Job.status == "queued", col(Job.not_before) <= database_now(session))
+            .where(*may_begin(database_now(session)))
             .order_by(col(Job.crashes), col(Job.priority), col(Job.id))
             .limit(limit)
         ).all()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CursorResult, or_, select, text, update
+from sqlalchemy import ColumnElement, CursorResult, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
@@ -116,6 +116,23 @@ def claim(
     return next(iter(claim_batch(session, owner, lease_s=lease_s, queues=queues, limit=1)), None)
 
 
+def may_begin(now: int) -> list[ColumnElement[bool]]:
+    """Conditions on jobs that anybody may claim at `now`: waiting, due, and neither queue nor batch is paused."""
+    paused_queues = select(col(QueuePause.queue)).where(
+        or_(col(QueuePause.expires_at).is_(None), col(QueuePause.expires_at) > now)
+    )
+    stopped_batches = select(col(Batch.id)).where(
+        col(Batch.state) == "paused",
+        or_(col(Batch.pause_expires_at).is_(None), col(Batch.pause_expires_at) > now),
+    )
+    return [
+        col(Job.status) == "queued",
+        col(Job.not_before) <= now,
+        col(Job.queue).not_in(paused_queues),
+        or_(col(Job.batch_id).is_(None), col(Job.batch_id).not_in(stopped_batches)),
+    ]
+
+
 def claim_batch(
     session: Session,
     owner: str,
@@ -132,22 +149,9 @@ def claim_batch(
     """
     now = database_now(session)
     connection = session.connection()
-    paused_queues = select(col(QueuePause.queue)).where(
-        or_(col(QueuePause.expires_at).is_(None), col(QueuePause.expires_at) > now)
-    )
-    stopped_batches = select(col(Batch.id)).where(
-        col(Batch.state) == "paused",
-        or_(col(Batch.pause_expires_at).is_(None), col(Batch.pause_expires_at) > now),
-    )
     candidates = (
         select(col(Job.id), col(Job.kind), col(Job.profile_id), col(Job.cost_s), col(Job.crashes))
-        .where(
-            col(Job.status) == "queued",
-            col(Job.queue).in_(queues),
-            col(Job.queue).not_in(paused_queues),
-            col(Job.not_before) <= now,
-            or_(col(Job.batch_id).is_(None), col(Job.batch_id).not_in(stopped_batches)),
-        )
+        .where(col(Job.queue).in_(queues), *may_begin(now))
         .order_by(col(Job.crashes), col(Job.priority), col(Job.id))
         .with_for_update(skip_locked=True, of=Job)
     )
@@ -171,12 +175,10 @@ def claim_batch(
 
 
 def claim_uid(session: Session, owner: str, uid: str, lease_s: float = LEASE_S) -> Claim | None:
-    """Take one job by its public id; None if it is not waiting (done, running elsewhere, or not yet due)."""
+    """Take one job by its public id; None if it may not begin (done, running elsewhere, not yet due, paused)."""
     now = database_now(session)
     row = session.connection().execute(
-        select(col(Job.id))
-        .where(col(Job.uid) == uid, col(Job.status) == "queued", col(Job.not_before) <= now)
-        .with_for_update(skip_locked=True)
+        select(col(Job.id)).where(col(Job.uid) == uid, *may_begin(now)).with_for_update(skip_locked=True)
     )
     job_id = row.scalar_one_or_none()
     return None if job_id is None else next(iter(_take(session, owner, [job_id], lease_s, now)), None)
