@@ -26,7 +26,7 @@ Include = Annotated[list[str] | None, typer.Option(help="Take only names that ma
 Exclude = Annotated[list[str] | None, typer.Option(help="Leave out names that match, for example 'RAW/'. Repeatable.")]
 Profile = Annotated[str | None, typer.Option(help="Encoding profile for new sounds of this root.")]
 TagsFromDirs = Annotated[
-    bool | None, typer.Option("--tags-from-dirs/--no-tags-from-dirs", help="Use folder names as tags.")
+    bool | None, typer.Option("--tags-from-dirs/--no-tags-from-dirs", help="Folders below the root become tags.")
 ]
 RemovalCap = Annotated[
     float | None, typer.Option(min=0, max=100, help="Percent of files that may vanish before a scan asks.")

@@ -330,7 +330,7 @@ def _write_candidates(
 def _write_moves(
     session: Session, moves: Sequence[tuple[Known, str]], seen: dict[str, Signature], on_ready: ReadyHook
 ) -> None:
-    from spresso_assets.catalog.assets import refresh_text
+    from spresso_assets.ingest.place import follow_move
 
     for item, rel_path in moves:
         row = session.get_one(SourceFile, item.id)
@@ -339,8 +339,7 @@ def _write_moves(
         _take_over(row, seen[rel_path])
         row.state = "unreadable" if item.state == "unreadable" else "present"
         session.flush()
-        if row.asset_id is not None:
-            refresh_text(session, row.asset_id)
+        follow_move(session, row)
         if not item.probed and row.state == "present":
             on_ready(session, row)
 

@@ -17,6 +17,7 @@ from spresso_assets.errors import ExitCode, SpressoError
 from spresso_assets.ingest.difference import path_key
 from spresso_assets.ingest.globs import Rules, Verdict
 from spresso_assets.ingest.mounts import backend_for
+from spresso_assets.ingest.place import tag_root
 
 SETTABLE = frozenset(
     [
@@ -147,6 +148,8 @@ def change_root(session: Session, root: WatchRoot, **settings: Any) -> None:
         if key == "name" and value != root.name:
             _refuse_taken(session, value)
         setattr(root, key, value)
+    if "tags_from_dirs" in settings and root.id is not None:
+        tag_root(session, root.id)
     root.backend = backend_for(Path(root.path), root.mode)
 
 

@@ -6,8 +6,9 @@ from sqlmodel import Session
 
 from spresso_assets.catalog.assets import link_source
 from spresso_assets.catalog.engine import Catalog
-from spresso_assets.catalog.models import SourceFile
+from spresso_assets.catalog.models import SourceFile, WatchRoot
 from spresso_assets.errors import FaultKind, SpressoError
+from spresso_assets.ingest.place import tag_by_folders
 from spresso_assets.jobs import queue
 from spresso_assets.jobs.closing import close_each
 from spresso_assets.jobs.context import TaskContext
@@ -91,6 +92,9 @@ def _write(
             hint="The newer scan has queued it again",
         )
     asset, what = link_source(session, file, result)
+    if what == "moved" or session.get_one(WatchRoot, file.root_id).tags_from_dirs:
+        assert asset.id is not None
+        tag_by_folders(session, asset.id)
     if claim.params.get("encode", True):
         profile = profile_for(session, file, claim.params.get("profile"))
         if profile is not None:
