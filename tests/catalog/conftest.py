@@ -1,5 +1,6 @@
 """Catalogs to test on: every test that takes `catalog` runs on SQLite, and on Postgres where its programs are found."""
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -53,26 +54,35 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def new_database(server: str) -> str:
-    """URL of a fresh, empty database on a server."""
+@contextlib.contextmanager
+def new_database(server: str) -> Iterator[str]:
+    """URL of a fresh, empty database on a server.
+
+    Dropped when done with: a hundred of them, deleted together, kept the end of a run waiting for a busy disk.
+    """
     import psycopg
 
     name = f"t{uuid.uuid4().hex}"
     with psycopg.connect(server.format("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-    return server.format(name)
+        yield server.format(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
 
 
-def new_location(request: pytest.FixtureRequest, folder: Path) -> str:
+@contextlib.contextmanager
+def new_location(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     """Where a new catalog may be made, in the kind of database that the fixture's parameter names."""
     if request.param == "sqlite":
-        return str(folder / "catalog.db")
-    return new_database(request.getfixturevalue("postgres_server"))
+        yield str(folder / "catalog.db")
+    else:
+        with new_database(request.getfixturevalue("postgres_server")) as url:
+            yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return new_location(request, tmp_path)
+def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with new_location(request, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture

@@ -19,22 +19,25 @@ from tests.catalog.sounds import add_sound
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def doors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
-    catalog = open_catalog(new_location(request, tmp_path_factory.mktemp("doors")), create=True)
-    with catalog.session() as session:
-        slam = add_sound(
-            session,
-            "Doors/DOORWood_DoorSlam-01.wav",
-            duration_s=1.5,
-            fields={"cat_id": "DOORWood", "category": "DOORS", "description": "Heavy oak door slammed shut"},
-        )
-        add_sound(session, "Doors/metal gate creaks.wav", duration_s=4.0, fields={"track_year": "2018"})
-        add_sound(session, "Rooms/bathroom tone.flac", duration_s=60.0, channels=2, flags=["silent"])
-        add_sound(session, "Birds/Café crow.wav", duration_s=0.4, fields={"description": "Crow in a wooden car door"})
-        add_tags(session, slam, ["Favourite"], "me")
-        profile = ensure_profiles(session, ensure_model(session, "small", "ab"))["2.5kbps"]
-        store_rendition(session, slam, profile, b"x" * 100)
-    yield catalog
-    catalog.close()
+    with new_location(request, tmp_path_factory.mktemp("doors")) as location:
+        catalog = open_catalog(location, create=True)
+        with catalog.session() as session:
+            slam = add_sound(
+                session,
+                "Doors/DOORWood_DoorSlam-01.wav",
+                duration_s=1.5,
+                fields={"cat_id": "DOORWood", "category": "DOORS", "description": "Heavy oak door slammed shut"},
+            )
+            add_sound(session, "Doors/metal gate creaks.wav", duration_s=4.0, fields={"track_year": "2018"})
+            add_sound(session, "Rooms/bathroom tone.flac", duration_s=60.0, channels=2, flags=["silent"])
+            add_sound(
+                session, "Birds/Café crow.wav", duration_s=0.4, fields={"description": "Crow in a wooden car door"}
+            )
+            add_tags(session, slam, ["Favourite"], "me")
+            profile = ensure_profiles(session, ensure_model(session, "small", "ab"))["2.5kbps"]
+            store_rendition(session, slam, profile, b"x" * 100)
+        yield catalog
+        catalog.close()
 
 
 def names(session: Session, query: str, **options: object) -> list[str]:
