@@ -11,6 +11,7 @@ import pytest
 
 from spresso_assets.audio.probe import probe
 from spresso_assets.audio.read import read_audio
+from spresso_assets.audio.write import write_wav
 from tests.cli.conftest import Spresso, make_sounds
 
 
@@ -123,6 +124,30 @@ def test_single_file_codec(spresso: Spresso, tmp_path: Path) -> None:
     assert spresso("codec", "info", tmp_path / "bad.spr").code == 1
     assert spresso("codec", "info", tmp_path / "out.spr", tmp_path / "none.spr").code == 3
     assert spresso("codec", "info", tmp_path / "none.spr").code == 4
+
+
+@pytest.mark.parametrize(
+    ("channels", "samples", "sample_rate", "level"),
+    [
+        (1, 1, 48_000, 0.5),
+        (2, 44_100, 44_100, 0.3),
+        (2, 5_000, 48_000, 0.0),
+        (6, 9_000, 192_000, 0.3),
+        (1, 700, 8_000, 0.9),
+    ],
+)
+def test_odd_sounds_go_through_the_single_file_codec(
+    spresso: Spresso, tmp_path: Path, channels: int, samples: int, sample_rate: int, level: float
+) -> None:
+    """One sample, stereo, silence, surround at 192 kHz, telephone rate: each comes back at its length and rate."""
+    rng = np.random.default_rng(0)
+    sound = (level * rng.uniform(-1, 1, (channels, samples))).astype(np.float32)
+    write_wav(tmp_path / "in.wav", sound, sample_rate)
+    spresso.ok("codec", "encode", tmp_path / "in.wav", tmp_path / "a.spr", "--profile", "1.32kbps")
+    spresso.ok("codec", "decode", tmp_path / "a.spr", tmp_path / "out.wav")
+    back = read_audio(tmp_path / "out.wav")
+    assert (back.channels, back.frames, back.sample_rate) == (channels, samples, sample_rate)
+    assert bool(np.abs(back.samples).max() > 0) == (level > 0)
 
 
 def test_missing_bundle_is_code_13(filled: Spresso, tmp_path: Path) -> None:
