@@ -89,7 +89,6 @@ class AutoencoderConfig:
     refine_steps: int = 4
     # conv encoder
     compression: float = 0.5
-    bottleneck_noise: float = 0.4
 
 
 @dataclass(frozen=True)
