@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from spresso_assets.audio.broadcast import Bext, parse_info, parse_ixml, text_of
-from spresso_assets.audio.fields import FieldValue, field_values
+from spresso_assets.audio.fields import UCS_KEYS, FieldValue, field_values
 from spresso_assets.audio.riff import RiffFile, load_chunk
 from spresso_assets.audio.tags import read_id3_chunk
 
@@ -32,23 +32,12 @@ _AIFF_TEXTS = {"NAME": "title", "AUTH": "designer", "ANNO": "description"}
 # iXML keys without their group, lower case, punctuation removed. USER is where sound-effect tools write; the plain
 # keys are iXML's own.
 _IXML = {
-    "fxname": "fx_name",
+    **UCS_KEYS,
     "tracktitle": "title",
     "title": "title",
     "description": "description",
     "keywords": "keywords",
-    "catid": "cat_id",
-    "category": "category",
-    "subcategory": "subcategory",
-    "usercategory": "user_category",
-    "vendorcategory": "vendor_category",
-    "creatorid": "creator_id",
-    "sourceid": "source_id",
     "source": "source_id",
-    "userdata": "user_data",
-    "library": "library",
-    "manufacturer": "manufacturer",
-    "designer": "designer",
     "artist": "designer",
     "microphone": "microphone",
     "micperspective": "mic_perspective",

@@ -30,3 +30,20 @@ def field_values(pairs: list[tuple[str, str]], source: str) -> list[FieldValue]:
         if value:
             found.setdefault(field, value)
     return [FieldValue(field, value, source) for field, value in found.items()]
+
+
+# What sound-effect tools write into iXML and into comments alike, by the names of the Universal Category System.
+UCS_KEYS = {
+    "fxname": "fx_name",
+    "catid": "cat_id",
+    "category": "category",
+    "subcategory": "subcategory",
+    "usercategory": "user_category",
+    "vendorcategory": "vendor_category",
+    "creatorid": "creator_id",
+    "sourceid": "source_id",
+    "userdata": "user_data",
+    "library": "library",
+    "manufacturer": "manufacturer",
+    "designer": "designer",
+}

@@ -12,10 +12,11 @@ import io
 import os
 from typing import Any, BinaryIO
 
-from spresso_assets.audio.fields import FieldValue, field_values
+from spresso_assets.audio.fields import UCS_KEYS, FieldValue, field_values
 from spresso_assets.audio.span import SoundSpan
 
 _COMMENTS = {
+    **UCS_KEYS,
     "title": "title",
     "description": "description",
     "comment": "description",
@@ -33,19 +34,6 @@ _COMMENTS = {
     "rating": "rating",
     "notes": "notes",
     "microphone": "microphone",
-    # What sound-effect tools write into comments, by the names of the Universal Category System.
-    "fxname": "fx_name",
-    "catid": "cat_id",
-    "category": "category",
-    "subcategory": "subcategory",
-    "usercategory": "user_category",
-    "vendorcategory": "vendor_category",
-    "creatorid": "creator_id",
-    "sourceid": "source_id",
-    "userdata": "user_data",
-    "library": "library",
-    "manufacturer": "manufacturer",
-    "designer": "designer",
 }
 _FRAMES = {
     "TIT2": "title",
