@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
+
+T = TypeVar("T")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,6 +46,13 @@ def _loop(config: Path | None, stage: str, **given: Any) -> Any:
     return apply(apply(LoopConfig(), given), read_table(config, stage).get("loop", {}))
 
 
+def _options(config: Path | None, stage: str, defaults: T) -> T:
+    """The stage's own options: ``defaults`` with its table applied, less the loop's part."""
+    from spresso_assets.training.settings import apply, read_table
+
+    return apply(defaults, {k: v for k, v in read_table(config, stage).items() if k != "loop"})
+
+
 def _report(values: dict[str, float]) -> None:
     for name, value in values.items():
         typer.echo(f"{name}\t{value:.4f}")
@@ -75,14 +84,12 @@ def autoencoder(
 ) -> None:
     """The AudioAE's decoder (independent of the other stages; they need only 'prepare')."""
     from spresso_assets.training.autoencoder import AutoencoderTrainingConfig, build_wave_cache, train_autoencoder
-    from spresso_assets.training.settings import apply, read_table
 
     _setup(threads)
     if not (run / "data" / "waves-val.safetensors").exists():
         build_wave_cache(data, run / "data")
     loop = _loop(config, "autoencoder", max_minutes=max_minutes)
-    table = {k: v for k, v in read_table(config, "autoencoder").items() if k != "loop"}
-    cfg = apply(AutoencoderTrainingConfig(), table)
+    cfg = _options(config, "autoencoder", AutoencoderTrainingConfig())
     _report(
         train_autoencoder(_model(preset), run / "data", run / "autoencoder", loop, cfg, resume=resume, device=device)
     )
@@ -119,12 +126,10 @@ def adapter(
 ) -> None:
     """Stage 2: latent encoder and conditioned denoiser."""
     from spresso_assets.training.adapter import AdapterConfig, train_adapter
-    from spresso_assets.training.settings import apply, read_table
 
     _setup(threads)
     loop = _loop(config, "adapter", max_minutes=max_minutes)
-    table = {k: v for k, v in read_table(config, "adapter").items() if k != "loop"}
-    cfg = apply(AdapterConfig(lora_rank=lora_rank), table)
+    cfg = _options(config, "adapter", AdapterConfig(lora_rank=lora_rank))
     prior_run = run / "prior" if (run / "prior").exists() else None
     _report(
         train_adapter(_model(preset), run / "data", prior_run, run / "adapter", loop, cfg, resume=resume, device=device)
@@ -182,13 +187,11 @@ def finetune(
     """Stage 4: teach the denoiser to work from quantised codes; encoder and quantizers stay as they are."""
     from spresso_assets.training.assemble import load_quantizers
     from spresso_assets.training.finetune import FinetuneConfig, train_finetune
-    from spresso_assets.training.settings import apply, read_table
 
     _setup(threads)
     model = _model(preset)
     loop = _loop(config, "finetune", max_minutes=max_minutes)
-    table = {k: v for k, v in read_table(config, "finetune").items() if k != "loop"}
-    cfg = apply(FinetuneConfig(), table)
+    cfg = _options(config, "finetune", FinetuneConfig())
     quantizers = load_quantizers(model, run)
     _report(
         train_finetune(

@@ -86,9 +86,8 @@ class SPresso:
         self.autoencoder = autoencoder.eval().to(self.device)
         self.transformer = transformer.eval().to(self.device)
         self.encoder = encoder.eval().to(self.device)
-        self.quantizers = {
-            rate: q.eval() for rate, q in quantizers.items()
-        }  # on the CPU: codes must not depend on a GPU
+        # Quantizers stay on the CPU: codes must not depend on a GPU.
+        self.quantizers = {rate: q.eval() for rate, q in quantizers.items()}
 
     @classmethod
     def load(cls, bundle: Path | str, device: str = "cpu") -> SPresso:
@@ -162,7 +161,6 @@ class SPresso:
         meter = LevelMeter()
         meter.add(coded_CN)
         steps = meter.gain_steps()
-        silent = steps == 0 and not np.abs(coded_CN).max(initial=0) >= 2.0**-20
         header = bitstream.SprHeader(
             model_id=self.model_id,
             pool=op.pool,
@@ -174,9 +172,9 @@ class SPresso:
             channels=channels,
             channel_mode="dual" if dual else "mono",
             gain_db=-steps * 0.5,
-            silent=silent,
+            silent=meter.silent,
         )
-        if silent:
+        if meter.silent:
             return _Plan(header, [])
         multiple = self.config.frame_multiple(op.rate)
         frames = -(-header.frames * op.pool // multiple) * multiple

@@ -30,9 +30,14 @@ class LevelMeter:
         self._powers.append(power_N[:whole].reshape(-1, BLOCK).mean(1))
         self._rest = power_N[whole:]
 
+    @property
+    def silent(self) -> bool:
+        """Nothing so far would survive a 16-bit file."""
+        return self.peak < SILENCE_PEAK
+
     def gain_steps(self) -> int:
         """Gain towards the common level in steps of 0.5 dB, -127..127; 0 for silence."""
-        if self.peak < SILENCE_PEAK:
+        if self.silent:
             return 0
         parts = [*self._powers, np.array([self._rest.sum() / BLOCK])] if len(self._rest) else self._powers
         power_K = np.concatenate(parts)

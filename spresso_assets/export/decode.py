@@ -201,17 +201,10 @@ def write_decoded(decoded: Decoded, target: Path, *, bit_depth: int = 24, metada
     from spresso_assets.audio.write import write_wav
 
     if target.suffix.lower() not in (".wav", ".flac"):
-        raise SpressoError(
-            f"cannot write '{target.suffix}' files",
-            code="bad_format",
-            hint="Use .wav or .flac.",
-            exit_code=ExitCode.USAGE,
-        )
+        raise _bad_format(f"cannot write '{target.suffix}' files", "Use .wav or .flac.")
     if bit_depth not in SUBTYPES:
         depths = ", ".join(map(str, SUBTYPES))
-        raise SpressoError(
-            f"no bit depth {bit_depth}", code="bad_format", hint=f"Use one of {depths}.", exit_code=ExitCode.USAGE
-        )
+        raise _bad_format(f"no bit depth {bit_depth}", f"Use one of {depths}.")
     told = provenance(decoded)
     fields = decoded.fields if metadata else {}
     description = fields.get("description") or fields.get("fx_name") or decoded.name

@@ -61,13 +61,12 @@ def train_finetune(
         quantizer, books = quantizers[rate], quantizers[rate].config.codebooks
         codes_XM = quantizer.encode(z_BFD.flatten(0, 1), cfg.beam, cfg.candidates)
         quantised_BFD = quantizer.decode(codes_XM).view_as(z_BFD)
-        if generator is not None:
-            count = len(z_BFD)
-            fewer = int(torch.randint(books // 2, books, (1,), generator=generator))
-            shorter_BFD = quantizer.decode(codes_XM, fewer).view_as(z_BFD)
-            choice_B11 = torch.rand(count, 1, 1, generator=generator)
-            quantised_BFD = torch.where(choice_B11 < cfg.prefix, shorter_BFD, quantised_BFD)
-            quantised_BFD = torch.where(choice_B11 > 1 - cfg.keep, z_BFD, quantised_BFD)
+        count = len(z_BFD)
+        fewer = int(torch.randint(books // 2, books, (1,), generator=generator))
+        shorter_BFD = quantizer.decode(codes_XM, fewer).view_as(z_BFD)
+        choice_B11 = torch.rand(count, 1, 1, generator=generator)
+        quantised_BFD = torch.where(choice_B11 < cfg.prefix, shorter_BFD, quantised_BFD)
+        quantised_BFD = torch.where(choice_B11 > 1 - cfg.keep, z_BFD, quantised_BFD)
         return quantised_BFD.to(x0_BTC.device)
 
     modules = {"transformer": stage.transformer, "uncertainty": stage.uncertainty}
