@@ -89,6 +89,7 @@ class AutoencoderConfig:
     refine_steps: int = 4
     # conv encoder
     compression: float = 0.5
+    lapped_start: bool = True  # a linear path beside the network that starts as a lapped transform of the low band
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ with zeros by (window - hop) / 2 on both sides.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,17 +21,19 @@ class STFT(nn.Module):
         window: frame length in samples (periodic Hann).
         hop: hop in samples; ``window - hop`` must be even.
         n_fft: transform length, at least ``window``; longer means zero-padded (interpolated) spectra.
+        power: of the Hann window; 0.5 is the sine window, a tight frame at half overlap: analysis and synthesis then
+            multiply to Hann, and no error is amplified in the middle of a hop.
     """
 
     window_W: Tensor
 
-    def __init__(self, window: int, hop: int, n_fft: int | None = None) -> None:
+    def __init__(self, window: int, hop: int, n_fft: int | None = None, power: float = 1.0) -> None:
         super().__init__()
         if (window - hop) % 2 or window < hop:
             raise ValueError(f"window - hop must be even and >= 0, got window {window}, hop {hop}")
         self.window, self.hop, self.n_fft = window, hop, n_fft or window
         self.pad = (window - hop) // 2
-        self.register_buffer("window_W", torch.hann_window(window, periodic=True), persistent=False)
+        self.register_buffer("window_W", torch.hann_window(window, periodic=True) ** power, persistent=False)
 
     def forward(self, audio_BN: Tensor) -> Tensor:
         """[B, N] real, N a multiple of hop -> [B, T, n_fft/2 + 1] complex, T = N / hop."""
@@ -57,6 +61,17 @@ class STFT(nn.Module):
             out_BTH[:, k : k + count] += blocks_BTKH[:, :, k]
         out_BN = out_BTH.reshape(batch, -1)
         return out_BN[:, self.pad : self.pad + count * self.hop]
+
+
+def mdct_basis(hop: int, coefficients: int) -> Tensor:
+    """The first ``coefficients`` cosines of the MDCT on frames of 2 hop: [2 hop, coefficients].
+
+    Windowed with a sine on both sides the whole set is an orthonormal lapped transform (Princen & Bradley 1986): hop
+    numbers stand for hop samples, and neighbouring frames cancel each other's aliasing.
+    """
+    n_W = torch.arange(2 * hop, dtype=torch.float64)[:, None]
+    k_C = torch.arange(coefficients, dtype=torch.float64)
+    return ((math.pi / hop * (n_W + 0.5 + hop / 2) * (k_C + 0.5)).cos() * math.sqrt(2 / hop)).float()
 
 
 def mel_filterbank(n_fft: int, bands: int, sample_rate: int, f_min: float, f_max: float) -> Tensor:
