@@ -36,7 +36,7 @@ def payload_for(header: SprHeader, seed: int = 0) -> Any:
     """Random codes or latents of the shape that a header asks for."""
     random = np.random.default_rng(seed)
     frames = 0 if header.silent else header.frames
-    shape = (frames, header.codebooks or header.dim or 0)
+    shape: tuple[int, ...] = (frames, header.codebooks or header.dim or 0)
     if header.channel_mode == "dual":
         shape = (2, *shape)
     if header.bits is None:
@@ -172,8 +172,8 @@ def test_other_files_are_named_as_such(start: bytes) -> None:
 
 def test_a_later_version_asks_for_an_update() -> None:
     data = pack(FIVE_SECONDS, payload_for(FIVE_SECONDS))
-    with pytest.raises(SpressoError, match=r"spr_version: .*version 2.*Update"):
-        unpack(data[:3] + b"\x02" + data[4:])
+    with pytest.raises(SpressoError, match=r"spr_version: .*version 3.*Update"):
+        unpack(data[:3] + b"\x03" + data[4:])
 
 
 @settings(deadline=None)
