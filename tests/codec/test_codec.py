@@ -120,20 +120,20 @@ def test_analysis_in_windows_equals_the_whole(codec: SPresso) -> None:
     import torch
 
     audio_BN = _sound(480 * 700)
-    whole_BTC = codec.autoencoder.encode(torch.from_numpy(audio_BN))
-    part_BTC = codec._analyse(audio_BN, 123, 456)
+    whole_BTC = codec.networks.autoencoder.encode(torch.from_numpy(audio_BN))
+    part_BTC = codec.encoding.analyse(audio_BN, 123, 456)
     torch.testing.assert_close(part_BTC, whole_BTC[:, 123:456], atol=2e-4, rtol=0)
 
 
 def test_synthesis_in_chunks_equals_the_whole(codec: SPresso, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from spresso_assets.codec import codec as module
+    from spresso_assets.codec import decoding as module
 
     x0_BTC = 0.5 * torch.randn(1, 400, 128, generator=torch.Generator().manual_seed(0))
-    whole_BN = codec.synthesise(x0_BTC, seed=3)
+    whole_BN = codec.decoding.synthesise(x0_BTC, seed=3)
     monkeypatch.setattr(module, "AE_CHUNK_FRAMES", 90)
-    np.testing.assert_allclose(codec.synthesise(x0_BTC, seed=3), whole_BN, atol=2e-4)
+    np.testing.assert_allclose(codec.decoding.synthesise(x0_BTC, seed=3), whole_BN, atol=2e-4)
 
 
 def test_long_sounds_decode_in_blended_windows(codec: SPresso) -> None:

@@ -1,0 +1,30 @@
+"""The networks of a bundle, loaded and on their devices: what both halves of the codec work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from spresso_assets.codec.autoencoder import AudioAE
+from spresso_assets.codec.config import ModelConfig
+from spresso_assets.codec.latent_encoder import LatentEncoder
+from spresso_assets.codec.quantizer import QINCo2
+from spresso_assets.codec.transformer import Transformer
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Modules in eval mode with merged adapters.
+
+    Attributes:
+        quantizers: by frame-rate name; may lack rates that were not trained. They stay on the CPU: codes must not
+            depend on a GPU.
+    """
+
+    config: ModelConfig
+    autoencoder: AudioAE
+    transformer: Transformer
+    encoder: LatentEncoder
+    quantizers: dict[str, QINCo2]
+    device: torch.device
