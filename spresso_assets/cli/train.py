@@ -18,6 +18,10 @@ app = typer.Typer(
 Run = Annotated[Path, typer.Option("--run", help="Folder of this training run; stages find each other below it.")]
 Minutes = Annotated[float, typer.Option("--max-minutes", help="Time budget, summed over resumed runs.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
+Base = Annotated[
+    Path | None,
+    typer.Option("--base", help="Bundle to start from, or 'small' for the shipped one: what the run lacks is its."),
+]
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file with one table per stage.", dir_okay=False)]
 Preset = Annotated[str, typer.Option("--preset", help="Model size: small or tiny.")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
@@ -37,6 +41,17 @@ def _model(preset: str) -> Any:
     if preset not in PRESETS:
         raise typer.BadParameter(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
     return PRESETS[preset]
+
+
+def _source(run: Path, base: Path | None, preset: str) -> tuple[Any, Any]:
+    """The sizes of a run, and where its starting weights come from."""
+    from spresso_assets.codec.bundle import default_bundle
+    from spresso_assets.training.source import Source, base_model
+
+    if base is None:
+        return _model(preset), Source(run)
+    folder = default_bundle() if str(base) == "small" else base
+    return base_model(folder), Source(run, folder)
 
 
 def _loop(config: Path | None, stage: str, **given: Any) -> Any:
@@ -63,12 +78,17 @@ def prepare(
     data: Annotated[Path, typer.Argument(help="Folder of sounds; a manifest.csv (path, split) in it is honoured.")],
     run: Run = Path("runs/small"),
     preset: Preset = "small",
+    base: Base = None,
     procedural: Annotated[int, typer.Option(help="Procedurally made sounds to add to the training split.")] = 600,
 ) -> None:
     """Analyse every sound once and cache its latents."""
     from spresso_assets.training.data import build_cache
+    from spresso_assets.training.source import write_statistics
 
-    _report(build_cache(data, run / "data", _model(preset).autoencoder, procedural=procedural))
+    model, source = _source(run, base, preset)
+    _report(build_cache(data, run / "data", model.autoencoder, procedural=procedural))
+    if source.base is not None:
+        write_statistics(source.base, run / "data")
 
 
 @app.command()
@@ -117,6 +137,7 @@ def prior(
 def adapter(
     run: Run = Path("runs/small"),
     preset: Preset = "small",
+    base: Base = None,
     max_minutes: Minutes = 100,
     resume: Resume = False,
     config: Config = None,
@@ -130,10 +151,8 @@ def adapter(
     _setup(threads)
     loop = _loop(config, "adapter", max_minutes=max_minutes)
     cfg = _options(config, "adapter", AdapterConfig(lora_rank=lora_rank))
-    prior_run = run / "prior" if (run / "prior").exists() else None
-    _report(
-        train_adapter(_model(preset), run / "data", prior_run, run / "adapter", loop, cfg, resume=resume, device=device)
-    )
+    model, source = _source(run, base, preset)
+    _report(train_adapter(model, run / "data", source, run / "adapter", loop, cfg, resume=resume, device=device))
 
 
 @app.command()
@@ -141,6 +160,7 @@ def quantizer(
     rate: Annotated[str, typer.Argument(help="Frame rate: 25hz, 11hz, 5hz or 1hz.")],
     run: Run = Path("runs/small"),
     preset: Preset = "small",
+    base: Base = None,
     max_minutes: Minutes = 5,
     vectors: Annotated[int, typer.Option(help="Code vectors to train on.")] = 150_000,
     resume: Resume = False,
@@ -153,12 +173,13 @@ def quantizer(
     from spresso_assets.training.vectors import collect_vectors
 
     _setup(threads)
-    model, out = _model(preset), run / "quantizer" / rate
+    model, source = _source(run, base, preset)
+    out = run / "quantizer" / rate
     if rate not in model.quantizers:
         raise typer.BadParameter(f"unknown frame rate '{rate}'; known: {', '.join(model.quantizers)}")
     cached = out / "vectors.safetensors"
     if not (resume and cached.exists()):
-        train_ND, sound_N, val_ND = collect_vectors(model, run / "data", run / "adapter", rate, vectors)
+        train_ND, sound_N, val_ND = collect_vectors(model, run / "data", source, rate, vectors)
         out.mkdir(parents=True, exist_ok=True)
         save_file({"train": train_ND.contiguous(), "sounds": sound_N.contiguous(), "val": val_ND.contiguous()}, cached)
     tensors = load_file(cached)
@@ -178,6 +199,7 @@ def quantizer(
 def finetune(
     run: Run = Path("runs/small"),
     preset: Preset = "small",
+    base: Base = None,
     max_minutes: Minutes = 20,
     resume: Resume = False,
     config: Config = None,
@@ -185,17 +207,16 @@ def finetune(
     threads: Threads = 0,
 ) -> None:
     """Stage 4: teach the denoiser to work from quantised codes; encoder and quantizers stay as they are."""
-    from spresso_assets.training.assemble import load_quantizers
     from spresso_assets.training.finetune import FinetuneConfig, train_finetune
 
     _setup(threads)
-    model = _model(preset)
+    model, source = _source(run, base, preset)
     loop = _loop(config, "finetune", max_minutes=max_minutes)
     cfg = _options(config, "finetune", FinetuneConfig())
-    quantizers = load_quantizers(model, run)
+    quantizers = source.quantizers(model)
     _report(
         train_finetune(
-            model, run / "data", run / "adapter", quantizers, run / "finetune", loop, cfg, resume=resume, device=device
+            model, run / "data", source, quantizers, run / "finetune", loop, cfg, resume=resume, device=device
         )
     )
 
@@ -205,10 +226,12 @@ def bundle(
     out: Annotated[Path, typer.Argument(help="Folder to write the bundle to.")],
     run: Run = Path("runs/small"),
     preset: Preset = "small",
+    base: Base = None,
     lora_rank: Annotated[int, typer.Option(help="The rank that 'adapter' was trained with.")] = 0,
     license: Annotated[str, typer.Option(help="Licence of the weights, for the catalog and the bundle.")] = "",
 ) -> None:
     """Assemble what has been trained into a bundle; rates without a quantizer stay continuous."""
     from spresso_assets.training.assemble import assemble
 
-    typer.echo(assemble(_model(preset), run, out, lora_rank=lora_rank, license=license))
+    model, source = _source(run, base, preset)
+    typer.echo(assemble(model, run, out, base=source.base, lora_rank=lora_rank, license=license))

@@ -16,6 +16,7 @@ from spresso_assets.codec.config import POOLS, ModelConfig
 from spresso_assets.codec.lora import add_lora, merge_lora
 from spresso_assets.training.denoising import Denoising, DenoisingConfig, require_cache
 from spresso_assets.training.loop import CHECKPOINT, Loop, LoopConfig, averaged_state
+from spresso_assets.training.source import Source
 
 LINEAR_CODE = ("encoder.project.", "transformer.sketches.")
 LORA_TARGETS = ("audio.qkv.proj", "audio.out", "audio.mlp.0", "audio.mlp.2")
@@ -37,7 +38,7 @@ class AdapterConfig:
 def train_adapter(
     model: ModelConfig,
     data: Path,
-    prior: Path | None,
+    source: Source,
     out: Path,
     loop: LoopConfig,
     cfg: AdapterConfig | None = None,
@@ -45,7 +46,7 @@ def train_adapter(
     resume: bool = False,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """Train encoder and denoiser jointly; ``prior`` is the run folder of stage 1, or None to start from scratch.
+    """Train encoder and denoiser jointly, from the run's prior if it has one, or on from a base bundle's networks.
 
     Returns:
         Relative error of D on val per rate and noise level.
@@ -53,10 +54,13 @@ def train_adapter(
     require_cache(data)
     cfg = cfg or AdapterConfig()
     stage = Denoising(model, cfg.denoising, data, device)
-    if prior is not None:
-        stage.load(prior, "transformer")
-    stage.transformer.init_audio_down(zero_values=bool(cfg.lora_rank))
-    if not (resume and (out / CHECKPOINT).exists()):
+    if source.base is not None:
+        stage.load(source, "adapter", "transformer", "encoder")
+    elif source.has("prior"):
+        stage.load(source, "prior", "transformer")
+    if source.base is None:
+        stage.transformer.init_audio_down(zero_values=bool(cfg.lora_rank))
+    if source.base is None and not (resume and (out / CHECKPOINT).exists()):
         for rate in model.transformer.rates:
             init_linear_code(stage, rate, cfg.component_windows)
     if cfg.lora_rank:

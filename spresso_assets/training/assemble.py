@@ -8,62 +8,48 @@ from typing import Any
 
 from torch import nn
 
-from spresso_assets.codec.bundle import build_modules, save_bundle
+from spresso_assets.codec.bundle import build_modules, read_config, save_bundle
 from spresso_assets.codec.config import ModelConfig
-from spresso_assets.codec.quantizer import QINCo2
-from spresso_assets.errors import SpressoError
 from spresso_assets.training.adapter import merged_transformer
-from spresso_assets.training.loop import CHECKPOINT, averaged_state, load_checkpoint
-from spresso_assets.training.quantizer import load_quantizer
+from spresso_assets.training.loop import CHECKPOINT, load_checkpoint
+from spresso_assets.training.quantizer import RESULT
+from spresso_assets.training.source import Source, read_statistics
 
 STAGES = ("autoencoder", "prior", "adapter", "finetune")
 
 
-def load_quantizers(model: ModelConfig, run: Path) -> dict[str, QINCo2]:
-    """The trained quantizers of a run by frame rate.
-
-    Raises:
-        SpressoError: ``checkpoint_missing`` if a rate of the preset has none.
-    """
-    result = {}
-    for rate in model.quantizers:
-        path = run / "quantizer" / rate / "quantizer.safetensors"
-        if not path.exists():
-            raise SpressoError(
-                f"no quantizer for {rate} in this run",
-                code="checkpoint_missing",
-                hint=f"Run 'spresso train quantizer {rate}' first.",
-            )
-        result[rate] = load_quantizer(path).eval()
-    return result
-
-
-def assemble(model: ModelConfig, run: Path, out: Path, *, lora_rank: int = 0, license: str = "") -> str:
+def assemble(
+    model: ModelConfig, run: Path, out: Path, *, base: Path | None = None, lora_rank: int = 0, license: str = ""
+) -> str:
     """Write a bundle from what ``run`` holds; returns the weights hash. ``license`` is that of the weights.
 
-    Without ``autoencoder`` the decoder is the untrained noise vocoder, without quantizers the bundle is continuous,
-    without ``finetune`` the denoiser is step 1's.
+    What the run has not trained comes from the bundle ``base``. Without one, a missing ``autoencoder`` is the
+    untrained noise vocoder, rates without a quantizer stay continuous, and without ``finetune`` the denoiser is
+    step 1's.
     """
+    source = Source(run, base)
     modules: dict[str, nn.Module] = build_modules(model)
-    if (run / "autoencoder" / CHECKPOINT).exists():
-        modules["autoencoder"].load_state_dict(averaged_state(run / "autoencoder" / CHECKPOINT, "autoencoder"))
+    if base is not None or source.has("autoencoder"):
+        modules["autoencoder"].load_state_dict(source.state("autoencoder", "autoencoder"))
     else:
-        statistics, _ = load_checkpoint(run / "data" / "statistics.safetensors")
         autoencoder: Any = modules["autoencoder"]
-        autoencoder.mean_C.copy_(statistics["mean"])
-        autoencoder.std_C.copy_(statistics["std"])
-    modules["encoder"].load_state_dict(averaged_state(run / "adapter" / CHECKPOINT, "encoder"))
-    if (run / "finetune" / CHECKPOINT).exists():
-        modules["transformer"].load_state_dict(averaged_state(run / "finetune" / CHECKPOINT, "transformer"))
-    else:
+        mean_C, std_C = read_statistics(run / "data")
+        autoencoder.mean_C.copy_(mean_C)
+        autoencoder.std_C.copy_(std_C)
+    modules["encoder"].load_state_dict(source.state("encoder", "adapter"))
+    if lora_rank and not source.has("finetune"):
         modules["transformer"].load_state_dict(merged_transformer(model, run / "adapter", lora_rank))
+    else:
+        modules["transformer"].load_state_dict(source.state("transformer", "finetune", "adapter"))
     for rate in model.quantizers:
-        path = run / "quantizer" / rate / "quantizer.safetensors"
-        if path.exists():
-            modules[f"quantizer.{rate}"] = load_quantizer(path)
+        if base is not None or (run / "quantizer" / rate / RESULT).exists():
+            modules[f"quantizer.{rate}"] = source.quantizer(model, rate)
         else:
             del modules[f"quantizer.{rate}"]
-    facts = {"trained": True, "license": license, "training": training_facts(run)}
+    facts: dict[str, Any] = {"trained": True, "license": license, "training": training_facts(run)}
+    if base is not None:
+        before = read_config(base)[1]
+        facts["base"] = {"weights_sha256": before["weights_sha256"], "training": before.get("training", {})}
     return save_bundle(out, model, modules, facts)
 
 

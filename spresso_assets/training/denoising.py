@@ -19,7 +19,7 @@ from spresso_assets.codec.latent_encoder import LatentEncoder
 from spresso_assets.codec.transformer import Transformer
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.data import CropConfig, CropSampler, LatentCache
-from spresso_assets.training.loop import CHECKPOINT, averaged_state, load_checkpoint
+from spresso_assets.training.source import STATISTICS, Source, read_statistics
 
 Code = Callable[[Tensor, str, torch.Generator], Tensor]
 
@@ -56,8 +56,8 @@ class Denoising:
 
     def __init__(self, model: ModelConfig, cfg: DenoisingConfig, data: Path, device: str = "cpu") -> None:
         self.model, self.cfg, self.device = model, cfg, torch.device(device)
-        statistics, _ = load_checkpoint(data / "statistics.safetensors")
-        self.mean_C, self.scale_C = statistics["mean"], model.sigma_data / statistics["std"]
+        self.mean_C, std_C = read_statistics(data)
+        self.scale_C = model.sigma_data / std_C
         self.train, self.val = LatentCache(data, "train"), LatentCache(data, "val")
         self.sampler = CropSampler(self.train, cfg.crops)
         torch.manual_seed(0)
@@ -69,10 +69,10 @@ class Denoising:
     def modules(self) -> dict[str, nn.Module]:
         return {"transformer": self.transformer, "encoder": self.encoder, "uncertainty": self.uncertainty}
 
-    def load(self, run: Path, *names: str) -> None:
-        """Averaged weights of the named modules from an earlier stage's run folder."""
+    def load(self, source: Source, stage: str, *names: str) -> None:
+        """Averaged weights of the named modules from an earlier stage, or from the bundle that the run starts from."""
         for name in names:
-            self.modules()[name].load_state_dict(averaged_state(run / CHECKPOINT, name))
+            self.modules()[name].load_state_dict(source.state(name, stage))
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bf16(self.device))
@@ -194,7 +194,7 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def require_cache(data: Path) -> None:
-    if not (data / "statistics.safetensors").exists():
+    if not (data / STATISTICS).exists():
         raise SpressoError(
             f"no latent cache in {data}", code="no_latent_cache", hint="Run 'spresso train prepare' first."
         )

@@ -17,6 +17,7 @@ from spresso_assets.codec.quantizer import QINCo2
 from spresso_assets.training.adapter import LINEAR_CODE
 from spresso_assets.training.denoising import Denoising, DenoisingConfig, require_cache
 from spresso_assets.training.loop import Loop, LoopConfig
+from spresso_assets.training.source import Source
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class FinetuneConfig:
 def train_finetune(
     model: ModelConfig,
     data: Path,
-    adapter: Path,
+    source: Source,
     quantizers: dict[str, QINCo2],
     out: Path,
     loop: LoopConfig,
@@ -48,11 +49,13 @@ def train_finetune(
     resume: bool = False,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """Fine-tune the denoiser of run folder ``adapter``; returns relative errors of D on val, from quantised codes."""
+    """Fine-tune the denoiser of the adapter stage, or of the base; returns relative errors of D on val, quantised."""
     require_cache(data)
     cfg = cfg or FinetuneConfig()
     stage = Denoising(model, cfg.denoising, data, device)
-    stage.load(adapter, "transformer", "encoder", "uncertainty")
+    stage.load(source, "adapter", "transformer", "encoder")
+    if source.has("adapter"):  # bundles do not carry u(sigma); it is learned again within minutes
+        stage.load(source, "adapter", "uncertainty")
     stage.encoder.requires_grad_(False).eval()
 
     @torch.no_grad()

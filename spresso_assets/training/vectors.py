@@ -11,12 +11,12 @@ from spresso_assets.codec.config import POOLS, ModelConfig
 from spresso_assets.codec.latent_encoder import LatentEncoder
 from spresso_assets.training.data import CropConfig, CropSampler, LatentCache
 from spresso_assets.training.denoising import has_fast_bf16
-from spresso_assets.training.loop import CHECKPOINT, averaged_state, load_checkpoint
+from spresso_assets.training.source import Source, read_statistics
 
 
 @torch.inference_mode()
 def collect_vectors(
-    model: ModelConfig, data: Path, adapter: Path, rate: str, count: int, seed: int = 0, device: str = "cpu"
+    model: ModelConfig, data: Path, source: Source, rate: str, count: int, seed: int = 0, device: str = "cpu"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Code vectors of one rate.
 
@@ -25,10 +25,10 @@ def collect_vectors(
         30 s of each, not augmented.
     """
     encoder = LatentEncoder(model.latent_encoder)
-    encoder.load_state_dict(averaged_state(adapter / CHECKPOINT, "encoder"))
+    encoder.load_state_dict(source.state("encoder", "adapter"))
     encoder.eval().to(device)
-    statistics, _ = load_checkpoint(data / "statistics.safetensors")
-    mean_C, scale_C = statistics["mean"], model.sigma_data / statistics["std"]
+    mean_C, std_C = read_statistics(data)
+    scale_C = model.sigma_data / std_C
     multiple, pool = model.frame_multiple(rate), POOLS[rate]
     bf16 = has_fast_bf16(torch.device(device))
 

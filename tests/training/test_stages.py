@@ -16,7 +16,7 @@ from spresso_assets.codec.codec import SPresso
 from spresso_assets.codec.config import PRESETS
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.adapter import AdapterConfig, train_adapter
-from spresso_assets.training.assemble import assemble, load_quantizers
+from spresso_assets.training.assemble import assemble
 from spresso_assets.training.autoencoder import AutoencoderTrainingConfig, build_wave_cache, train_autoencoder
 from spresso_assets.training.data import CropConfig, CropSampler, LatentCache, build_cache, list_items
 from spresso_assets.training.denoising import DenoisingConfig
@@ -25,6 +25,7 @@ from spresso_assets.training.loop import LoopConfig
 from spresso_assets.training.prior import train_prior
 from spresso_assets.training.quantizer import train_quantizer
 from spresso_assets.training.settings import apply, read_table
+from spresso_assets.training.source import Source
 from spresso_assets.training.vectors import collect_vectors
 
 TINY = dataclasses.replace(
@@ -98,19 +99,25 @@ def test_the_whole_chain_makes_a_bundle(run: Path, rank: int) -> None:
     prior = train_prior(TINY, data, work / "prior", STEPS)
     assert prior["prior_20"] > 0.3  # nothing but noise to go by
     adapter = train_adapter(
-        TINY, data, work / "prior", work / "adapter", STEPS, AdapterConfig(lora_rank=rank, denoising=DENOISING)
+        TINY, data, Source(work), work / "adapter", STEPS, AdapterConfig(lora_rank=rank, denoising=DENOISING)
     )
     assert {"25hz_5", "25hz_5_other", "1hz_20"} <= adapter.keys()
     for rate in TINY.quantizers:
-        train, sounds, val = collect_vectors(TINY, data, work / "adapter", rate, 300)
+        train, sounds, val = collect_vectors(TINY, data, Source(work), rate, 300)
         assert train.shape == (300, 64) and val.shape[1] == 64 and 2 <= len(sounds.unique()) <= 10
         out = work / "quantizer" / rate
         train_quantizer(TINY.quantizers[rate], train, val, out, groups_N=sounds, max_minutes=5, max_steps=2)
     assemble(TINY, work, work / "step1", lora_rank=rank)
     if rank == 0:
-        quantizers = load_quantizers(TINY, work)
+        source = Source(work)
         train_finetune(
-            TINY, data, work / "adapter", quantizers, work / "finetune", STEPS, FinetuneConfig(denoising=DENOISING)
+            TINY,
+            data,
+            source,
+            source.quantizers(TINY),
+            work / "finetune",
+            STEPS,
+            FinetuneConfig(denoising=DENOISING),
         )
     digest = assemble(TINY, work, work / "bundle", lora_rank=rank)
     codec = SPresso.load(work / "bundle")
@@ -125,7 +132,7 @@ def test_lora_training_leaves_the_prior_untouched(run: Path) -> None:
 
     work = run / "frozen"
     train_prior(TINY, run / "data", work / "prior", STEPS)
-    train_adapter(TINY, run / "data", work / "prior", work / "a", STEPS, AdapterConfig(2, denoising=DENOISING))
+    train_adapter(TINY, run / "data", Source(work), work / "a", STEPS, AdapterConfig(2, denoising=DENOISING))
     prior = averaged_state(work / "prior" / CHECKPOINT, "transformer")
     adapted = averaged_state(work / "a" / CHECKPOINT, "transformer")
     for name, value in prior.items():
