@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ from spresso_assets.codec.diffusion import denoise
 from spresso_assets.codec.level import linear_gain
 from spresso_assets.codec.networks import Networks
 from spresso_assets.codec.noise import LATENT_STREAM, WAVEFORM_STREAM, frame_noise
-from spresso_assets.codec.sampling import Denoiser, dpm_solver_2m, heun, karras_sigmas, one_step
+from spresso_assets.codec.sampling import Solver, dpm_solver_2m, heun, karras_sigmas, one_step, solve
 from spresso_assets.codec.windows import blend_weights, decode_windows
 from spresso_assets.errors import ExitCode, SpressoError
 
@@ -35,7 +34,7 @@ class Quality:
     ``start_scale`` shrinks the starting noise: below 1 the result moves from a sample towards the conditional mean.
     """
 
-    solver: Callable[[Denoiser, Tensor, list[float]], Tensor]
+    solver: Solver
     steps: int
     sigma_min: float
     sigma_max: float
@@ -131,7 +130,7 @@ class SoundDecoder:
         sigmas = karras_sigmas(steps or how.steps, how.sigma_min, how.sigma_max)
         noise_TC = torch.from_numpy(frame_noise(seed, LATENT_STREAM, 0, frames, config.autoencoder.channels))
         start_BTC = (how.start_scale * sigmas[0] * noise_TC.to(device)).expand(len(z_BFD), -1, -1)
-        rest_BTC = how.solver(denoiser, start_BTC, sigmas)
+        rest_BTC = solve(how.solver, denoiser, start_BTC, sigmas)
         return sketch_BTC + rest_BTC * (transformer.residual_std(rate) / sigma_data)
 
     @staticmethod

@@ -1,17 +1,21 @@
-"""Samplers as pure functions of (denoiser, start, noise levels): Heun (EDM alg. 1), DPM-Solver++(2M), one step.
+"""Samplers: Heun (EDM alg. 1), DPM-Solver++(2M), one step.
 
-A denoiser maps (x, sigma) to D(x; sigma). None of them draws random numbers: the start carries all noise.
+A solver is a generator: it yields (x, sigma), is sent the denoiser's answer D(x; sigma), and returns the sample. It
+works element by element and never calls a network, so a long sound can be solved in pieces that advance one after the
+other (`blending`); `solve` runs one in a single piece. None of them draws random numbers: the start carries all noise.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import torch
 from torch import Tensor
 
 Denoiser = Callable[[Tensor, float], Tensor]
+Steps = Generator[tuple[Tensor, float], Tensor, Tensor]
+Solver = Callable[[Tensor, list[float]], Steps]
 
 
 def karras_sigmas(steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> list[float]:
@@ -23,7 +27,19 @@ def karras_sigmas(steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0,
     return [*((high + ramp * (low - high)) ** rho).tolist(), 0.0]
 
 
-def heun(denoiser: Denoiser, x: Tensor, sigmas: list[float]) -> Tensor:
+def solve(solver: Solver, denoiser: Denoiser, x: Tensor, sigmas: list[float]) -> Tensor:
+    """Run a solver to its end with one denoiser for all of ``x``."""
+    steps = solver(x, sigmas)
+    try:
+        asked = next(steps)
+        while True:
+            asked = steps.send(denoiser(*asked))
+    except StopIteration as end:
+        sample: Tensor = end.value
+        return sample
+
+
+def heun(x: Tensor, sigmas: list[float]) -> Steps:
     """Second-order deterministic sampler, 2 n - 1 evaluations for n levels (EDM algorithm 1, no churn).
 
     Args:
@@ -31,20 +47,20 @@ def heun(denoiser: Denoiser, x: Tensor, sigmas: list[float]) -> Tensor:
         sigmas: decreasing levels that end with 0.
     """
     for sigma, sigma_next in itertools.pairwise(sigmas):
-        slope = (x - denoiser(x, sigma)) / sigma
+        slope = (x - (yield x, sigma)) / sigma
         x_next = x + (sigma_next - sigma) * slope
         if sigma_next > 0:
-            slope_next = (x_next - denoiser(x_next, sigma_next)) / sigma_next
+            slope_next = (x_next - (yield x_next, sigma_next)) / sigma_next
             x_next = x + (sigma_next - sigma) * (slope + slope_next) / 2
         x = x_next
     return x
 
 
-def dpm_solver_2m(denoiser: Denoiser, x: Tensor, sigmas: list[float]) -> Tensor:
+def dpm_solver_2m(x: Tensor, sigmas: list[float]) -> Steps:
     """DPM-Solver++(2M), data prediction, one evaluation per level (Lu et al. 2022, algorithm 2 with lambda = -ln s)."""
     previous: tuple[float, Tensor] | None = None
     for sigma, sigma_next in itertools.pairwise(sigmas):
-        data = denoiser(x, sigma)
+        data = yield x, sigma
         if sigma_next == 0:
             return data
         # e^{-h} = sigma_next / sigma for the log-SNR step h.
@@ -61,6 +77,6 @@ def dpm_solver_2m(denoiser: Denoiser, x: Tensor, sigmas: list[float]) -> Tensor:
     return x
 
 
-def one_step(denoiser: Denoiser, x: Tensor, sigmas: list[float]) -> Tensor:
+def one_step(x: Tensor, sigmas: list[float]) -> Steps:
     """The conditional mean D(x; sigma_max): one evaluation, a usable preview."""
-    return denoiser(x, sigmas[0])
+    return (yield x, sigmas[0])

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spresso_assets.codec.diffusion import denoise, edm_loss, power_ema_beta, power_ema_gamma, sample_sigma
-from spresso_assets.codec.sampling import dpm_solver_2m, heun, karras_sigmas, one_step
+from spresso_assets.codec.sampling import Solver, dpm_solver_2m, heun, karras_sigmas, one_step, solve
 
 SD = 0.5
 
@@ -62,7 +61,7 @@ def test_sigmas_fall_from_max_to_zero() -> None:
 
 
 @pytest.mark.parametrize(("solver", "per_level", "fixed"), [(heun, 2, -1), (dpm_solver_2m, 1, 0)])
-def test_number_of_evaluations(solver: Callable[..., Tensor], per_level: int, fixed: int) -> None:
+def test_number_of_evaluations(solver: Solver, per_level: int, fixed: int) -> None:
     """Heun-64 is 127 evaluations (paper), the multistep solver one per level."""
     calls = 0
 
@@ -71,12 +70,12 @@ def test_number_of_evaluations(solver: Callable[..., Tensor], per_level: int, fi
         calls += 1
         return _gaussian_denoiser(x, sigma)
 
-    solver(counting, torch.randn(4) * 80, karras_sigmas(64))
+    solve(solver, counting, torch.randn(4) * 80, karras_sigmas(64))
     assert calls == per_level * 64 + fixed
 
 
 @pytest.mark.parametrize("solver", [heun, dpm_solver_2m])
-def test_solvers_are_second_order_on_gaussian_data(solver: Callable[..., Tensor]) -> None:
+def test_solvers_are_second_order_on_gaussian_data(solver: Solver) -> None:
     """Halving the step divides the error by about four: the ODE of Gaussian data has a closed solution."""
     x = torch.full((1,), 20.0, dtype=torch.float64)
 
@@ -90,7 +89,7 @@ def test_solvers_are_second_order_on_gaussian_data(solver: Callable[..., Tensor]
             trace.append(x)
             return _gaussian_denoiser(x, sigma)
 
-        solver(spy, x, [*sigmas, 0.0])
+        solve(solver, spy, x, [*sigmas, 0.0])
         at_last_level = trace[-1]
         return abs(float(at_last_level) - 20 * scale)
 
@@ -100,13 +99,13 @@ def test_solvers_are_second_order_on_gaussian_data(solver: Callable[..., Tensor]
 
 def test_default_sampler_is_close_to_the_exact_solution() -> None:
     x = torch.tensor([20.0, -7.0])
-    end = dpm_solver_2m(_gaussian_denoiser, x, karras_sigmas(16, 0.02, 20))
+    end = solve(dpm_solver_2m, _gaussian_denoiser, x, karras_sigmas(16, 0.02, 20))
     torch.testing.assert_close(end, _exact_end(x, 20), atol=0.03, rtol=0.05)
 
 
 def test_one_step_is_the_conditional_mean() -> None:
     x = torch.tensor([3.0])
-    torch.testing.assert_close(one_step(_gaussian_denoiser, x, [20.0, 0.0]), _gaussian_denoiser(x, 20.0))
+    torch.testing.assert_close(solve(one_step, _gaussian_denoiser, x, [20.0, 0.0]), _gaussian_denoiser(x, 20.0))
 
 
 def test_power_ema_has_the_relative_width_that_was_asked_for() -> None:
