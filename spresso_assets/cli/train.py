@@ -22,8 +22,11 @@ Base = Annotated[
     Path | None,
     typer.Option("--base", help="Bundle to start from, or 'small' for the shipped one: what the run lacks is its."),
 ]
+Rate = Annotated[
+    str | None, typer.Option("--rate", help="Frame rate to train, where the preset trains each apart: 25hz, ... 1hz.")
+]
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file with one table per stage.", dir_okay=False)]
-Preset = Annotated[str, typer.Option("--preset", help="Model size: small or tiny.")]
+Preset = Annotated[str, typer.Option("--preset", help="Model size: full, small or tiny.")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 lets torch decide.")]
 
@@ -35,23 +38,33 @@ def _setup(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _model(preset: str) -> Any:
+def _model(preset: str, config: Path | None) -> Any:
+    """The preset's sizes, with the table [model] of the TOML file applied."""
     from spresso_assets.codec.config import PRESETS
+    from spresso_assets.training.settings import apply, read_table
 
     if preset not in PRESETS:
         raise typer.BadParameter(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
-    return PRESETS[preset]
+    return apply(PRESETS[preset], read_table(config, "model"))
 
 
-def _source(run: Path, base: Path | None, preset: str) -> tuple[Any, Any]:
+def _source(run: Path, base: Path | None, preset: str, config: Path | None) -> tuple[Any, Any]:
     """The sizes of a run, and where its starting weights come from."""
     from spresso_assets.codec.bundle import default_bundle
     from spresso_assets.training.source import Source, base_model
 
     if base is None:
-        return _model(preset), Source(run)
+        return _model(preset, config), Source(run)
     folder = default_bundle() if str(base) == "small" else base
     return base_model(folder), Source(run, folder)
+
+
+def _one_rate(model: Any, rate: str | None) -> Any:
+    """The model of one frame rate where adapters are per rate; all of it where they are shared."""
+    if model.per_rate != (rate is not None) or (rate and rate not in model.rates):
+        known = f"name one with --rate: {', '.join(model.rates)}" if model.per_rate else "it has one adapter for all"
+        raise typer.BadParameter(f"frame rates of the preset '{model.name}': {known}")
+    return model.only(rate) if rate else model
 
 
 def _loop(config: Path | None, stage: str, **given: Any) -> Any:
@@ -79,13 +92,14 @@ def prepare(
     run: Run = Path("runs/small"),
     preset: Preset = "small",
     base: Base = None,
+    config: Config = None,
     procedural: Annotated[int, typer.Option(help="Procedurally made sounds to add to the training split.")] = 600,
 ) -> None:
     """Analyse every sound once and cache its latents."""
     from spresso_assets.training.data import build_cache
     from spresso_assets.training.source import write_statistics
 
-    model, source = _source(run, base, preset)
+    model, source = _source(run, base, preset, config)
     _report(build_cache(data, run / "data", model.autoencoder, procedural=procedural))
     if source.base is not None:
         write_statistics(source.base, run / "data")
@@ -111,7 +125,9 @@ def autoencoder(
     loop = _loop(config, "autoencoder", max_minutes=max_minutes)
     cfg = _options(config, "autoencoder", AutoencoderTrainingConfig())
     _report(
-        train_autoencoder(_model(preset), run / "data", run / "autoencoder", loop, cfg, resume=resume, device=device)
+        train_autoencoder(
+            _model(preset, config), run / "data", run / "autoencoder", loop, cfg, resume=resume, device=device
+        )
     )
 
 
@@ -130,7 +146,7 @@ def prior(
 
     _setup(threads)
     loop = _loop(config, "prior", max_minutes=max_minutes)
-    _report(train_prior(_model(preset), run / "data", run / "prior", loop, resume=resume, device=device))
+    _report(train_prior(_model(preset, config), run / "data", run / "prior", loop, resume=resume, device=device))
 
 
 @app.command()
@@ -141,18 +157,25 @@ def adapter(
     max_minutes: Minutes = 100,
     resume: Resume = False,
     config: Config = None,
-    lora_rank: Annotated[int, typer.Option(help="LoRA on the frozen prior (paper); 0 trains the whole denoiser.")] = 0,
+    rate: Rate = None,
+    lora_rank: Annotated[
+        int | None,
+        typer.Option(help="LoRA on the frozen prior (paper); 0 trains the whole denoiser. The preset's, if left out."),
+    ] = None,
     device: Device = "cpu",
     threads: Threads = 0,
 ) -> None:
     """Stage 2: latent encoder and conditioned denoiser."""
     from spresso_assets.training.adapter import AdapterConfig, train_adapter
+    from spresso_assets.training.source import stage_folder
 
     _setup(threads)
     loop = _loop(config, "adapter", max_minutes=max_minutes)
-    cfg = _options(config, "adapter", AdapterConfig(lora_rank=lora_rank))
-    model, source = _source(run, base, preset)
-    _report(train_adapter(model, run / "data", source, run / "adapter", loop, cfg, resume=resume, device=device))
+    cfg = _options(config, "adapter", AdapterConfig())
+    model, source = _source(run, base, preset, config)
+    model = _one_rate(model if lora_rank is None else model.with_lora(lora_rank), rate)
+    out = run / stage_folder("adapter", model)
+    _report(train_adapter(model, run / "data", source, out, loop, cfg, resume=resume, device=device))
 
 
 @app.command()
@@ -162,24 +185,25 @@ def quantizer(
     preset: Preset = "small",
     base: Base = None,
     max_minutes: Minutes = 5,
-    vectors: Annotated[int, typer.Option(help="Code vectors to train on.")] = 150_000,
     resume: Resume = False,
+    config: Config = None,
     threads: Threads = 0,
 ) -> None:
     """Stage 3: the QINCo2 quantizer of one frame rate, on codes of the trained encoder."""
     from safetensors.torch import load_file, save_file
 
-    from spresso_assets.training.quantizer import train_quantizer
+    from spresso_assets.training.quantizer import QuantizerTrainingConfig, train_quantizer
     from spresso_assets.training.vectors import collect_vectors
 
     _setup(threads)
-    model, source = _source(run, base, preset)
+    model, source = _source(run, base, preset, config)
     out = run / "quantizer" / rate
     if rate not in model.quantizers:
         raise typer.BadParameter(f"unknown frame rate '{rate}'; known: {', '.join(model.quantizers)}")
+    cfg = _options(config, "quantizer", QuantizerTrainingConfig())
     cached = out / "vectors.safetensors"
     if not (resume and cached.exists()):
-        train_ND, sound_N, val_ND = collect_vectors(model, run / "data", source, rate, vectors)
+        train_ND, sound_N, val_ND = collect_vectors(model, run / "data", source, rate, cfg.vectors)
         out.mkdir(parents=True, exist_ok=True)
         save_file({"train": train_ND.contiguous(), "sounds": sound_N.contiguous(), "val": val_ND.contiguous()}, cached)
     tensors = load_file(cached)
@@ -190,6 +214,7 @@ def quantizer(
         out,
         groups_N=tensors["sounds"],
         max_minutes=max_minutes,
+        smoothing=cfg.smoothing,
         resume=resume,
     )
     typer.echo(json.dumps(report))
@@ -202,23 +227,22 @@ def finetune(
     base: Base = None,
     max_minutes: Minutes = 20,
     resume: Resume = False,
+    rate: Rate = None,
     config: Config = None,
     device: Device = "cpu",
     threads: Threads = 0,
 ) -> None:
     """Stage 4: teach the denoiser to work from quantised codes; encoder and quantizers stay as they are."""
     from spresso_assets.training.finetune import FinetuneConfig, train_finetune
+    from spresso_assets.training.source import stage_folder
 
     _setup(threads)
-    model, source = _source(run, base, preset)
+    model, source = _source(run, base, preset, config)
     loop = _loop(config, "finetune", max_minutes=max_minutes)
     cfg = _options(config, "finetune", FinetuneConfig())
-    quantizers = source.quantizers(model)
-    _report(
-        train_finetune(
-            model, run / "data", source, quantizers, run / "finetune", loop, cfg, resume=resume, device=device
-        )
-    )
+    model = _one_rate(model, rate)
+    quantizers, out = source.quantizers(model), run / stage_folder("finetune", model)
+    _report(train_finetune(model, run / "data", source, quantizers, out, loop, cfg, resume=resume, device=device))
 
 
 @app.command()
@@ -227,11 +251,11 @@ def bundle(
     run: Run = Path("runs/small"),
     preset: Preset = "small",
     base: Base = None,
-    lora_rank: Annotated[int, typer.Option(help="The rank that 'adapter' was trained with.")] = 0,
+    config: Config = None,
     license: Annotated[str, typer.Option(help="Licence of the weights, for the catalog and the bundle.")] = "",
 ) -> None:
     """Assemble what has been trained into a bundle; rates without a quantizer stay continuous."""
     from spresso_assets.training.assemble import assemble
 
-    model, source = _source(run, base, preset)
-    typer.echo(assemble(model, run, out, base=source.base, lora_rank=lora_rank, license=license))
+    model, source = _source(run, base, preset, config)
+    typer.echo(assemble(model, run, out, base=source.base, license=license))

@@ -1,7 +1,10 @@
-"""The AudioAE's decoder: a Vocos-style vocoder on the fixed log-mel latents.
+"""The AudioAE: a vocoder on fixed log-mel latents (`small`), or encoder and decoder learned together (`full`).
 
-Trained with the projection onto the asked-for mel energies in the graph, so that the network spends itself on what
-the energies leave open: phase, partials, and what is noise.
+The vocoder is trained with the projection onto the asked-for mel energies in the graph, so that the network spends
+itself on what the energies leave open: phase, partials, and what is noise.
+
+The learned pair is trained for fidelity: mel distance, spectral and waveform error, and DAC's discriminators where
+compute allows. Its latents are standardised at the end, when they no longer move.
 """
 
 from __future__ import annotations
@@ -18,24 +21,40 @@ from spresso_assets.codec.autoencoder import AudioAE
 from spresso_assets.codec.config import HOP, ModelConfig
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.data import list_items, load_mono, procedural_sounds
-from spresso_assets.training.denoising import has_fast_bf16, require_cache
+from spresso_assets.training.denoising import has_fast_bf16
 from spresso_assets.training.loop import Loop, LoopConfig, load_checkpoint, save_checkpoint
-from spresso_assets.training.losses import MultiResolutionMel, TonalMagnitude
+from spresso_assets.training.losses import ComplexSpectrum, MultiResolutionMel, TonalMagnitude, noise_to_signal
+from spresso_assets.training.source import read_statistics
+
+LAPPED = ("autoencoder.encoder.lapped.", "autoencoder.decoder.lapped.")
+CLIP_SIGMAS = 6.0  # latents beyond so many standard deviations must not set the scale
 
 
 @dataclass(frozen=True)
 class AutoencoderTrainingConfig:
-    """Clip length in frames, clips per step, refinement steps in the graph, and latent noise.
+    """Clips, and what is asked of the networks.
 
-    ``latent_noise`` is the largest std (x0 units, sigma_data = 0.5) of the noise added to latents: the decoder must
-    bear what a sampler hands it.
+    Attributes:
+        clip_frames, batch: length of a clip in latent frames, clips per step.
+        mel_weight: of the multi-resolution mel loss.
+        refine_steps, latent_noise, tonal_weight: of the vocoder. Refinement steps in the graph; the largest std (x0
+            units, sigma_data = 0.5) of noise added to latents, as the decoder must bear what a sampler hands it; and
+            the weight of steady partials.
+        complex_weight, noise_to_signal_weight, bottleneck_noise, latent_penalty: of the learned pair. Weights of the
+            complex spectrum's error and of the waveform's error in bel; std of the noise added to latents, relative
+            to each channel's own; and the pull of latents towards zero (the KL term of a posterior of fixed variance).
     """
 
     clip_frames: int = 100
     batch: int = 12
+    mel_weight: float = 1.0
     refine_steps: int = 1
     latent_noise: float = 0.06
     tonal_weight: float = 0.3
+    complex_weight: float = 1.0
+    noise_to_signal_weight: float = 0.3
+    bottleneck_noise: float = 0.02
+    latent_penalty: float = 1e-3
 
 
 def build_wave_cache(data: Path, out: Path, *, manifest: Path | None = None, procedural: int = 100) -> None:
@@ -93,44 +112,125 @@ def train_autoencoder(
     resume: bool = False,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """Train the decoder; returns val losses with and without refinement."""
-    require_cache(data)
+    """Train on the wave cache in ``data``; returns losses (and of the learned pair the SI-SDR, in dB) on val.
+
+    The vocoder takes the statistics of its latents from the latent cache, the learned pair measures its own.
+    """
     cfg = cfg or AutoencoderTrainingConfig()
     torch.manual_seed(0)
     autoencoder = AudioAE(model.autoencoder, model.sigma_data).to(device)
-    statistics, _ = load_checkpoint(data / "statistics.safetensors")
-    autoencoder.mean_C.copy_(statistics["mean"])
-    autoencoder.std_C.copy_(statistics["std"])
-    mel, tonal = MultiResolutionMel().to(device), TonalMagnitude().to(device)
     train, val = WaveClips(data / "waves-train.safetensors"), WaveClips(data / "waves-val.safetensors")
-    samples = cfg.clip_frames * HOP
-    bf16 = has_fast_bf16(torch.device(device))
+    learned = model.autoencoder.encoder != "logmel"
+    if not learned:
+        mean_C, std_C = read_statistics(data)
+        autoencoder.mean_C.copy_(mean_C)
+        autoencoder.std_C.copy_(std_C)
+    objective = (Fidelity if learned else Vocoder)(autoencoder, cfg, torch.device(device))
 
     def step(generator: torch.Generator, _fraction: float) -> tuple[Tensor, dict[str, float]]:
-        audio_BN = train.batch(cfg.batch, samples, generator).to(device)
-        with torch.no_grad():
-            x0_BTC = autoencoder.encode(audio_BN)
-        std_B11 = torch.rand(cfg.batch, 1, 1, generator=generator) * cfg.latent_noise
-        x0_BTC = x0_BTC + (std_B11 * torch.randn(x0_BTC.shape, generator=generator)).to(device)
-        noise_BN = torch.randn(audio_BN.shape, generator=generator).to(device)
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
-            estimate_BN = autoencoder.decode(x0_BTC, noise_BN, cfg.refine_steps)
-        mel_loss, tonal_loss = mel(estimate_BN.float(), audio_BN), tonal(estimate_BN.float(), audio_BN)
-        return mel_loss + cfg.tonal_weight * tonal_loss, {
-            "mel": float(mel_loss.detach()),
-            "tonal": float(tonal_loss.detach()),
-        }
+        return objective.loss(train.batch(cfg.batch, cfg.clip_frames * HOP, generator).to(device), generator)
 
     def evaluate() -> dict[str, float]:
         generator = torch.Generator().manual_seed(5)
         values: dict[str, list[float]] = {}
         for i in range(0, len(val.length_I), 4):
-            audio_BN = val.clip(i, 2 * samples)[None].to(device)
-            noise_BN = torch.randn(audio_BN.shape, generator=generator).to(device)
-            for steps in (0, 4):
-                estimate_BN = autoencoder.decode(autoencoder.encode(audio_BN), noise_BN, steps)
-                values.setdefault(f"mel_refine{steps}", []).append(float(mel(estimate_BN, audio_BN)))
-                values.setdefault(f"tonal_refine{steps}", []).append(float(tonal(estimate_BN, audio_BN)))
+            samples = max(1, min(int(val.length_I[i]), 2 * cfg.clip_frames * HOP) // HOP) * HOP
+            for key, value in objective.judge(val.clip(i, samples)[None].to(device), generator).items():
+                values.setdefault(key, []).append(value)
         return {k: sum(v) / len(v) for k, v in values.items()}
 
-    return Loop({"autoencoder": autoencoder}, loop, out, resume=resume).run(step, evaluate, "autoencoder")
+    runner = Loop({"autoencoder": autoencoder}, loop, out, resume=resume, slow=LAPPED)
+    result = runner.run(step, evaluate, "autoencoder")
+    if learned:
+        runner.swap_ema()
+        standardise(autoencoder, train, cfg.clip_frames * HOP)
+        runner.swap_ema()
+        runner.save()
+    return result
+
+
+class Vocoder:
+    """What is asked of the decoder of log-mel latents."""
+
+    def __init__(self, autoencoder: AudioAE, cfg: AutoencoderTrainingConfig, device: torch.device) -> None:
+        self.autoencoder, self.cfg, self.device = autoencoder, cfg, device
+        self.mel, self.tonal = MultiResolutionMel().to(device), TonalMagnitude().to(device)
+        self.bf16 = has_fast_bf16(device)
+
+    def loss(self, audio_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        with torch.no_grad():
+            x0_BTC = self.autoencoder.encode(audio_BN)
+        std_B11 = torch.rand(len(x0_BTC), 1, 1, generator=generator) * self.cfg.latent_noise
+        x0_BTC = x0_BTC + (std_B11 * torch.randn(x0_BTC.shape, generator=generator)).to(self.device)
+        noise_BN = torch.randn(audio_BN.shape, generator=generator).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            estimate_BN = self.autoencoder.decode(x0_BTC, noise_BN, self.cfg.refine_steps).float()
+        mel, tonal = self.mel(estimate_BN, audio_BN), self.tonal(estimate_BN, audio_BN)
+        values = {"mel": float(mel.detach()), "tonal": float(tonal.detach())}
+        return self.cfg.mel_weight * mel + self.cfg.tonal_weight * tonal, values
+
+    def judge(self, audio_BN: Tensor, generator: torch.Generator) -> dict[str, float]:
+        noise_BN = torch.randn(audio_BN.shape, generator=generator).to(self.device)
+        values: dict[str, float] = {}
+        for steps in (0, 4):
+            estimate_BN = self.autoencoder.decode(self.autoencoder.encode(audio_BN), noise_BN, steps)
+            values[f"mel_refine{steps}"] = float(self.mel(estimate_BN, audio_BN))
+            values[f"tonal_refine{steps}"] = float(self.tonal(estimate_BN, audio_BN))
+        return values
+
+
+class Fidelity:
+    """What is asked of the learned pair."""
+
+    def __init__(self, autoencoder: AudioAE, cfg: AutoencoderTrainingConfig, device: torch.device) -> None:
+        self.autoencoder, self.cfg, self.device = autoencoder, cfg, device
+        self.mel, self.spectrum = MultiResolutionMel().to(device), ComplexSpectrum().to(device)
+        self.bf16 = has_fast_bf16(device)
+
+    def reconstruct(self, audio_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Estimate [B, N] by way of noisy latents, and the latents [B, T, C]."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            x0_BTC = self.autoencoder.encode(audio_BN).float()
+            noise_BTC = torch.randn(x0_BTC.shape, generator=generator).to(self.device)
+            std_C = x0_BTC.detach().std((0, 1))
+            noisy_BTC = x0_BTC + self.cfg.bottleneck_noise * std_C * noise_BTC
+            return self.autoencoder.decode(noisy_BTC, torch.zeros_like(audio_BN)).float(), x0_BTC
+
+    def loss(self, audio_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        cfg = self.cfg
+        estimate_BN, x0_BTC = self.reconstruct(audio_BN, generator)
+        mel, spectrum = self.mel(estimate_BN, audio_BN), self.spectrum(estimate_BN, audio_BN)
+        error = noise_to_signal(estimate_BN, audio_BN)
+        loss = cfg.mel_weight * mel + cfg.complex_weight * spectrum + cfg.noise_to_signal_weight * error
+        loss = loss + cfg.latent_penalty * x0_BTC.square().mean() / 2
+        values = {"mel": mel, "complex": spectrum, "snr_db": -10 * error}
+        return loss, {k: float(v.detach()) for k, v in values.items()}
+
+    def judge(self, audio_BN: Tensor, _generator: torch.Generator) -> dict[str, float]:
+        estimate_BN = self.autoencoder.decode(self.autoencoder.encode(audio_BN), torch.zeros_like(audio_BN))
+        return {"mel": float(self.mel(estimate_BN, audio_BN)), "si_sdr_db": si_sdr_db(estimate_BN, audio_BN)}
+
+
+def si_sdr_db(estimate_1N: Tensor, target_1N: Tensor) -> float:
+    """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019), both signals less their mean."""
+    estimate_1N, target_1N = estimate_1N - estimate_1N.mean(), target_1N - target_1N.mean()
+    scaled_1N = (estimate_1N * target_1N).sum() / target_1N.square().sum().clamp_min(1e-9) * target_1N
+    ratio = (scaled_1N.square().sum() + 1e-9) / ((estimate_1N - scaled_1N).square().sum() + 1e-9)
+    return float(10 * torch.log10(ratio))
+
+
+@torch.no_grad()
+def standardise(autoencoder: AudioAE, clips: WaveClips, samples: int, batches: int = 64) -> None:
+    """Set the statistics of learned latents: mean and standard deviation per channel over training clips, clipped."""
+    generator = torch.Generator().manual_seed(13)
+    device = autoencoder.mean_C.device
+    raw_KC = torch.cat(
+        [
+            autoencoder.encoder(clips.batch(16, samples, generator).to(device)).float().flatten(0, 1)
+            for _ in range(batches)
+        ]
+    )
+    mean_C, std_C = raw_KC.mean(0), raw_KC.std(0)
+    clipped_KC = raw_KC.clamp(mean_C - CLIP_SIGMAS * std_C, mean_C + CLIP_SIGMAS * std_C)
+    autoencoder.mean_C.copy_(clipped_KC.mean(0))
+    autoencoder.std_C.copy_(clipped_KC.std(0).clamp_min(1e-4))

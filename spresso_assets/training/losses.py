@@ -68,3 +68,34 @@ class TonalMagnitude(nn.Module):
             wanted_BTF = magnitude(target_BN)
         difference_B = (magnitude(estimate_BN) - wanted_BTF).square().sum((1, 2)).sqrt()
         return (difference_B / (wanted_BTF.square().sum((1, 2)).sqrt() + 1e-3)).mean()
+
+
+class ComplexSpectrum(nn.Module):
+    """Mean |X - Y| of complex spectra, relative to mean |Y| of each clip: magnitudes and phases together."""
+
+    window_W: Tensor
+
+    def __init__(self, window: int = 960) -> None:
+        super().__init__()
+        self.register_buffer("window_W", torch.hann_window(window), persistent=False)
+
+    def forward(self, estimate_BN: Tensor, target_BN: Tensor) -> Tensor:
+        n = len(self.window_W)
+
+        def spectrum(x_BN: Tensor) -> Tensor:
+            return torch.fft.rfft(F.pad(x_BN, (n // 2, n // 2)).unfold(-1, n, n // 4) * self.window_W)
+
+        wanted_BTF = spectrum(target_BN)
+        error_BTF = spectrum(estimate_BN) - wanted_BTF
+        # No abs(): its gradient at zero is not a number.
+        error_B = (error_BTF.real.square() + error_BTF.imag.square() + 1e-8).sqrt().mean((1, 2))
+        return (error_B / (wanted_BTF.abs().mean((1, 2)) + 1e-3)).mean()
+
+
+def noise_to_signal(estimate_BN: Tensor, target_BN: Tensor, floor: float = 1e-4) -> Tensor:
+    """log10 of error energy over signal energy, mean over clips (the negative SNR in bel): every clip counts alike.
+
+    ``floor`` (-40 dB) is where a clip is good enough, and near-silent clips are judged as if at a level of -60 dB.
+    """
+    signal_B = target_BN.square().mean(1).clamp_min(1e-6)
+    return ((estimate_BN - target_BN).square().mean(1) / signal_B + floor).log10().mean()

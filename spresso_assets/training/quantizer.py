@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,14 @@ _JUDGE = 2000  # vectors on which errors are measured
 _REVIVE_UNTIL = 0.7  # share of the budget after which codewords are left to settle
 _TIED_WEIGHT = 0.25
 _BY_HEART = 6.0  # error on other sounds over error on its own at which a start is no longer trusted
+
+
+@dataclass(frozen=True)
+class QuantizerTrainingConfig:
+    """Code vectors to train on, and the std of the noise added to them (see `train_quantizer`)."""
+
+    vectors: int = 150_000
+    smoothing: float = 0.1
 
 
 def train_quantizer(

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from spresso_assets.codec.autoencoder import AudioAE
+from spresso_assets.codec.autoencoder import AudioAE, compand, expand
 from spresso_assets.codec.config import PRESETS
 
 TINY = PRESETS["tiny"].autoencoder
@@ -63,3 +63,28 @@ def test_projection_makes_an_untrained_decoder_follow_the_sound() -> None:
     difference_BTC = autoencoder.encode(decoded_1N) - autoencoder.encode(audio_1N)
     log10_difference = difference_BTC * autoencoder.std_C / autoencoder.sigma_data
     assert float(log10_difference.abs().mean()) < 0.2
+
+
+@torch.inference_mode()
+def test_an_untrained_learned_pair_is_a_lapped_transform_of_the_low_band() -> None:
+    """What training of the learned encoder starts from: sound below 6.4 kHz comes back, sound above does not."""
+    autoencoder = _autoencoder("conv")
+    n_N = torch.arange(48_000) / 48_000
+    inner = slice(480, -480)  # at its ends a lapped transform lacks a neighbour to cancel aliasing with
+
+    def error_db(frequency: float) -> float:
+        audio_1N = 0.3 * (2 * torch.pi * frequency * n_N).sin()[None]
+        error_1N = autoencoder.decode(autoencoder.encode(audio_1N), torch.zeros(1, 48_000)) - audio_1N
+        return float(10 * (error_1N[:, inner].square().mean() / audio_1N.square().mean()).log10())
+
+    assert error_db(440.0) < -30 and error_db(5_000.0) < -30
+    assert error_db(9_000.0) > -1
+
+
+def test_companding_is_undone_and_compresses_level() -> None:
+    x = torch.cat([torch.logspace(-6, 2, 50), -torch.logspace(-6, 2, 50), torch.zeros(1)])
+    torch.testing.assert_close(expand(compand(x)), x, rtol=1e-3, atol=1e-6)
+    assert float(compand(torch.tensor(4.0)) / compand(torch.tensor(1.0))) == pytest.approx(2, abs=0.05)
+    y = torch.zeros(1, requires_grad=True)
+    compand(y).sum().backward()
+    assert y.grad is not None and y.grad.isfinite().all()

@@ -12,16 +12,22 @@ import torch
 
 from spresso_assets.audio.procedural import CATALOGUE, synthesise
 from spresso_assets.audio.write import write_wav
+from spresso_assets.codec.autoencoder import AudioAE
 from spresso_assets.codec.codec import SPresso
 from spresso_assets.codec.config import PRESETS
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.adapter import AdapterConfig, train_adapter
 from spresso_assets.training.assemble import assemble
-from spresso_assets.training.autoencoder import AutoencoderTrainingConfig, build_wave_cache, train_autoencoder
+from spresso_assets.training.autoencoder import (
+    AutoencoderTrainingConfig,
+    WaveClips,
+    build_wave_cache,
+    train_autoencoder,
+)
 from spresso_assets.training.data import CropConfig, CropSampler, LatentCache, build_cache, list_items
 from spresso_assets.training.denoising import DenoisingConfig
 from spresso_assets.training.finetune import FinetuneConfig, train_finetune
-from spresso_assets.training.loop import LoopConfig
+from spresso_assets.training.loop import CHECKPOINT, LoopConfig, averaged_state
 from spresso_assets.training.prior import train_prior
 from spresso_assets.training.quantizer import train_quantizer
 from spresso_assets.training.settings import apply, read_table
@@ -128,8 +134,6 @@ def test_the_whole_chain_makes_a_bundle(run: Path, rank: int) -> None:
 
 
 def test_lora_training_leaves_the_prior_untouched(run: Path) -> None:
-    from spresso_assets.training.loop import CHECKPOINT, averaged_state
-
     work = run / "frozen"
     train_prior(TINY, run / "data", work / "prior", STEPS)
     train_adapter(TINY, run / "data", Source(work), work / "a", STEPS, AdapterConfig(2, denoising=DENOISING))
@@ -154,3 +158,18 @@ def test_options_come_from_toml_and_typos_are_told(tmp_path: Path) -> None:
     with pytest.raises(SpressoError) as caught:
         read_table(path, "adapter")
     assert caught.value.code == "bad_config"
+
+
+def test_the_learned_autoencoder_keeps_its_start_and_measures_its_latents(run: Path) -> None:
+    """Few steps must not undo the closed-form start, and the latents come out with a standard deviation of 0.5."""
+    conv = dataclasses.replace(TINY, autoencoder=dataclasses.replace(TINY.autoencoder, encoder="conv"))
+    cfg = AutoencoderTrainingConfig(clip_frames=50, batch=2)
+    steps = dataclasses.replace(STEPS, lr=1e-4)
+    result = train_autoencoder(conv, run / "data", run / "learned", steps, cfg)
+    assert result["si_sdr_db"] > 5
+    autoencoder = AudioAE(conv.autoencoder)
+    autoencoder.load_state_dict(averaged_state(run / "learned" / CHECKPOINT, "autoencoder"))
+    clips = WaveClips(run / "data" / "waves-train.safetensors").batch(16, 24_000, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        x0_BTC = autoencoder.encode(clips)
+    assert 0.3 < float(x0_BTC.square().mean().sqrt()) < 0.8
