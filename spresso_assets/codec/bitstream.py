@@ -4,7 +4,7 @@ docs/reference/spr-format.md describes the layout byte by byte; this module and 
 readers and writers. A stream is canonical: every valid stream is exactly what `pack` makes of what `unpack` returns,
 so equal sounds are equal bytes.
 
-Axes: C coded channels (1 in mono mode, 2 in dual), F latent frames, M codebooks, D latent channels.
+Axes: C coded channels (2 in dual mode, else 1), F latent frames, M codebooks, D latent channels.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ __all__ = [
     "frame_count",
     "pack",
     "read_header",
+    "read_side",
     "true_kbps",
     "unpack",
     "unpack_partial",
@@ -48,12 +49,13 @@ __all__ = [
 _SMALL = 4096  # streams up to this size carry a 16-bit check, larger ones 32 bits
 
 
-def pack(header: SprHeader, payload: npt.NDArray[Any] | None = None) -> bytes:
+def pack(header: SprHeader, payload: npt.NDArray[Any] | None = None, side: bytes = b"") -> bytes:
     """A header and its payload as .spr bytes.
 
     Args:
         header: see `SprHeader`; `frames` follows from its length and rate.
-        payload: codes [F, M] (mono) or [2, F, M] (dual), or z [F, D] / [2, F, D]. None or empty if silent.
+        payload: codes [F, M] ([2, F, M] in dual mode), or z [F, D] / [2, F, D]. None or empty if silent.
+        side: the side section, `SprHeader.side_bytes` long: the stereo image in parametric mode, else empty.
 
     Raises:
         SpressoError: `spr_unpackable` if a value has no place in the format or the payload does not fit the header.
@@ -61,6 +63,11 @@ def pack(header: SprHeader, payload: npt.NDArray[Any] | None = None) -> bytes:
     if header.coded:
         raise unpackable("there is no entropy coder yet")
     body = write_header(header)
+    if len(side) != header.side_bytes:
+        raise unpackable(f"a side section of {len(side)} bytes where the header asks for {header.side_bytes}")
+    if not _padded(header, side):
+        raise unpackable("the side section's padding bits are not zero")
+    body += side
     if not header.silent:
         if payload is None:
             raise unpackable("a stream that is not silent needs a payload")
@@ -79,6 +86,19 @@ def read_header(data: bytes) -> SprHeader:
     return parse_header(data)[0]
 
 
+def read_side(data: bytes) -> bytes:
+    """The side section of a stream that has arrived so far, unchecked.
+
+    Raises:
+        SpressoError: as `read_header`; `spr_truncated` if the section has not arrived in whole.
+    """
+    header, start = parse_header(data)
+    side = data[start : start + header.side_bytes]
+    if len(side) < header.side_bytes:
+        raise truncated("the stream ends inside its side section")
+    return side
+
+
 def unpack(data: bytes) -> tuple[SprHeader, Payload]:
     """Header and payload of a complete stream, its check verified.
 
@@ -89,8 +109,8 @@ def unpack(data: bytes) -> tuple[SprHeader, Payload]:
     Raises:
         SpressoError: `not_spr`, `spr_version`, `spr_truncated` or `spr_corrupt`.
     """
-    header, start = parse_header(data)
-    start += header.side_bytes
+    header, side_start = parse_header(data)
+    start = side_start + header.side_bytes
     end = start + header.payload_bytes
     size = end + _check_size(end)
     if len(data) < size:
@@ -99,6 +119,8 @@ def unpack(data: bytes) -> tuple[SprHeader, Payload]:
         raise corrupt(f"{len(data) - size} bytes follow the end of the stream")
     if data[end:] != _check(data[:end]):
         raise corrupt("the check at its end does not match")
+    if not _padded(header, data[side_start:start]):
+        raise corrupt("its padding bits are not zero")
     return header, read_payload(header, data[start:end], 0 if header.silent else header.frames)
 
 
@@ -138,13 +160,18 @@ def cut(data: bytes, codebooks: int) -> bytes:
             code="spr_too_few_codebooks",
             hint="Encode the source again at a higher rate",
         )
-    return pack(replace(header, codebooks=codebooks), None if header.silent else codes[..., :codebooks])
+    kept = None if header.silent else codes[..., :codebooks]
+    return pack(replace(header, codebooks=codebooks), kept, read_side(data))
 
 
 def true_kbps(data: bytes) -> float:
     """Bit rate of the whole stream, container included, in kbit/s; 0 for a sound of no length."""
     header = read_header(data)
     return len(data) * 8 / header.duration_s / 1000 if header.samples else 0.0
+
+
+def _padded(header: SprHeader, side: bytes) -> bool:
+    return not side or not side[-1] & (1 << -header.side_bits % 8) - 1
 
 
 def _check_size(body_size: int) -> int:

@@ -5,13 +5,14 @@ docs/reference/spr-format.md describes it byte by byte.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from spresso_assets.codec.bitstream_errors import corrupt, truncated, unpackable
 from spresso_assets.errors import SpressoError
 
-ChannelMode = Literal["mono", "dual"]
+ChannelMode = Literal["mono", "dual", "parametric"]
 
 MAGIC = b"SPR"
 NEWEST_VERSION = 2
@@ -42,9 +43,13 @@ _EXTENDED = 0b0000_1000
 _COUNT_SHIFT = 4
 _ENTROPY_CODED = 0b0100_0000
 _RESERVED = 0b1000_0000
-_MODES: dict[int, ChannelMode] = {0: "mono", 1: "dual"}
+_MODES: dict[int, ChannelMode] = {0: "mono", 1: "dual", 2: "parametric"}
 
 _MAX_CODEBOOKS = 31
+
+# Side section of parametric streams: see `stereo`
+STEREO_BANDS = 12
+STEREO_BITS = 6
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ class SprHeader:
         sample_rate: Hz, of the source and of the decoded sound.
         samples: N per channel, at `sample_rate`; the decoded length, exactly.
         channels: of the source.
-        channel_mode: "mono" codes the mid signal, "dual" codes left and right apart.
+        channel_mode: "mono" codes the mid signal, "dual" codes left and right apart, "parametric" codes the mid signal
+            and describes its stereo image in the side section.
         gain_db: level of the source relative to what was encoded, in steps of 0.5 dB; applied after decoding.
         silent: the source is digital silence; there are no codes.
         extension: bytes for later versions; readers keep them and look no further.
@@ -84,7 +90,7 @@ class SprHeader:
     @property
     def version(self) -> int:
         """Format version that a stream needs: the first one that can say what its header says."""
-        return 2 if self.coded else 1
+        return 2 if self.coded or self.channel_mode == "parametric" else 1
 
     @property
     def continuous(self) -> bool:
@@ -121,7 +127,14 @@ class SprHeader:
     @property
     def side_bytes(self) -> int:
         """Size of the side section, which stands between header and payload."""
-        return 0
+        return ceil_div(self.side_bits, 8)
+
+    @property
+    def side_bits(self) -> int:
+        """Bits of the side section that are in use; those that fill up its last byte are zero."""
+        if self.channel_mode != "parametric":
+            return 0
+        return math.prod(stereo_grid(self.samples, self.sample_rate)) * STEREO_BITS
 
     @property
     def nominal_kbps(self) -> float:
@@ -132,6 +145,16 @@ class SprHeader:
 def frame_count(samples: int, sample_rate: int, pool: int) -> int:
     """Latent frames of a sound: ceil(ceil(N / 480) / t) with N its length at 48 kHz, rounded up. Integers only."""
     return ceil_div(ceil_div(ceil_div(samples * MODEL_RATE, sample_rate), HOP), pool)
+
+
+def stereo_grid(samples: int, sample_rate: int) -> tuple[int, int]:
+    """Codes that describe the stereo image of a sound: P frames, one per whole half second, of so many bands.
+
+    A sound of less than 0.48 s has one frame of as many bands as 150 bit/s buy, but at least one.
+    """
+    frames = max(1, 2 * samples // sample_rate)
+    affordable = max(1, 150 * samples // (8 * sample_rate))
+    return frames, min(STEREO_BANDS, 8 * affordable // STEREO_BITS)
 
 
 def write_header(header: SprHeader) -> bytes:
@@ -258,8 +281,10 @@ def _problem(header: SprHeader) -> str | None:
         return f"unknown channel mode {header.channel_mode!r}"
     if not 1 <= header.channels <= MAX_CHANNELS:
         return f"{header.channels} channels are outside 1..{MAX_CHANNELS}"
-    if header.channel_mode == "dual" and header.channels < 2:
-        return "dual mode needs at least two channels"
+    if header.channel_mode != "mono" and header.channels < 2:
+        return f"{header.channel_mode} mode needs at least two channels"
+    if header.channel_mode == "parametric" and (header.silent or not header.samples):
+        return "silence has no stereo image: its mode is mono"
     if not _MIN_RATE <= header.sample_rate <= _MAX_RATE:
         return f"a sample rate of {header.sample_rate} Hz is outside {_MIN_RATE}..{_MAX_RATE}"
     if not 0 <= header.samples <= MAX_SECONDS * header.sample_rate:
