@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -47,19 +46,3 @@ def edm_loss(error_BTC: Tensor, sigma_B: Tensor, u_B: Tensor, sigma_data: float 
     weight_B = (sigma_B.square() + sigma_data**2) / (sigma_B * sigma_data).square()
     per_clip_B = error_BTC.square().mean((1, 2)) * weight_B
     return (per_clip_B / u_B.exp() + u_B).mean()
-
-
-def power_ema_gamma(sigma_rel: float) -> float:
-    """Exponent of the power-function EMA with relative width ``sigma_rel`` (EDM2 eq. 126: largest real root)."""
-    t = sigma_rel**-2
-    # g^3 + 7 g^2 + (16 - t) g + (12 - t) = 0 by Newton from above the largest root.
-    g = math.sqrt(t) + 10
-    for _ in range(100):
-        value = ((g + 7) * g + 16 - t) * g + 12 - t
-        g -= value / ((3 * g + 14) * g + 16 - t)
-    return g
-
-
-def power_ema_beta(step: int, gamma: float) -> float:
-    """Decay at training step ``step`` >= 1: (1 - 1/step)^(gamma + 1)."""
-    return (1 - 1 / step) ** (gamma + 1)

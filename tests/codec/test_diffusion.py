@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spresso_assets.codec.diffusion import denoise, edm_loss, power_ema_beta, power_ema_gamma, sample_sigma
+from spresso_assets.codec.diffusion import denoise, edm_loss, sample_sigma
 from spresso_assets.codec.sampling import Solver, dpm_solver_2m, heun, karras_sigmas, one_step, solve
 
 SD = 0.5
@@ -106,11 +106,3 @@ def test_default_sampler_is_close_to_the_exact_solution() -> None:
 def test_one_step_is_the_conditional_mean() -> None:
     x = torch.tensor([3.0])
     torch.testing.assert_close(solve(one_step, _gaussian_denoiser, x, [20.0, 0.0]), _gaussian_denoiser(x, 20.0))
-
-
-def test_power_ema_has_the_relative_width_that_was_asked_for() -> None:
-    """sigma_rel = sqrt(g+1) / ((g+2) sqrt(g+3)) (EDM2 eq. 123)."""
-    for width in (0.05, 0.10, 0.15):
-        g = power_ema_gamma(width)
-        assert math.sqrt((g + 1) / ((g + 2) ** 2 * (g + 3))) == pytest.approx(width, rel=1e-6)
-    assert power_ema_beta(1, 6.94) == 0  # the first step replaces the initial weights
