@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spresso_assets.codec.lora import LowRank, adapted
+
 
 def rotary_angles(position_L: Tensor, head_dim: int, theta: float = 1e4) -> Tensor:
     """Rotation per position and frequency pair (RoPE, Su et al. 2021).
@@ -52,10 +54,10 @@ class QKV(nn.Module):
         self.proj = nn.Linear(width, 3 * dim, bias=False)
         self.q_norm, self.k_norm = HeadNorm(head_dim), HeadNorm(head_dim)
 
-    def forward(self, x_BLC: Tensor, angles_LR: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[B, L, C] -> q, k, v, each [B, H, L, D]."""
+    def forward(self, x_BLC: Tensor, angles_LR: Tensor, update: LowRank | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, L, C] -> q, k, v, each [B, H, L, D]; ``update`` is a LoRA of the fused projection."""
         batch, length, _ = x_BLC.shape
-        qkv_3BHLD = self.proj(x_BLC).view(batch, length, 3, -1, self.head_dim).permute(2, 0, 3, 1, 4)
+        qkv_3BHLD = adapted(self.proj, update, x_BLC).view(batch, length, 3, -1, self.head_dim).permute(2, 0, 3, 1, 4)
         q_BHLD, k_BHLD, v_BHLD = qkv_3BHLD
         return rotate(self.q_norm(q_BHLD), angles_LR), rotate(self.k_norm(k_BHLD), angles_LR), v_BHLD
 
@@ -67,7 +69,18 @@ def attend(q_BHLD: Tensor, k_BHSD: Tensor, v_BHSD: Tensor) -> Tensor:
 
 
 class MLP(nn.Sequential):
-    """Linear -> GELU (tanh form) -> Linear."""
+    """Linear -> GELU (tanh form) -> Linear, with optional low-rank updates of the two linear layers."""
 
     def __init__(self, width: int, ratio: int) -> None:
         super().__init__(nn.Linear(width, ratio * width), nn.GELU("tanh"), nn.Linear(ratio * width, width))
+
+    @property
+    def linear(self) -> tuple[nn.Linear, nn.Linear]:
+        """The layer that widens and the one that narrows again."""
+        widen, narrow = self[0], self[2]
+        assert isinstance(widen, nn.Linear) and isinstance(narrow, nn.Linear)
+        return widen, narrow
+
+    def forward(self, x: Tensor, widening: LowRank | None = None, narrowing: LowRank | None = None) -> Tensor:
+        widen, narrow = self.linear
+        return adapted(narrow, narrowing, F.gelu(adapted(widen, widening, x), approximate="tanh"))

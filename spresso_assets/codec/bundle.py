@@ -130,14 +130,14 @@ def load_bundle(bundle: Path, device: str = "cpu") -> SPresso:
 def build_modules(config: ModelConfig) -> dict[str, nn.Module]:
     """Freshly initialised modules under the names that a bundle stores them by."""
     from spresso_assets.codec.autoencoder import AudioAE
-    from spresso_assets.codec.latent_encoder import LatentEncoder
+    from spresso_assets.codec.latent_encoder import build_latent_encoder
     from spresso_assets.codec.quantizer import QINCo2
     from spresso_assets.codec.transformer import Transformer
 
     return {
         "autoencoder": AudioAE(config.autoencoder, config.sigma_data),
-        "transformer": Transformer(config.transformer),
-        "encoder": LatentEncoder(config.latent_encoder),
+        "transformer": Transformer(config.transformer, config.sigma_data),
+        "encoder": build_latent_encoder(config.latent_encoder),
         **{f"quantizer.{rate}": QINCo2(q) for rate, q in config.quantizers.items()},
     }
 
@@ -157,10 +157,15 @@ def write_random_bundle(bundle: Path, preset: str = "tiny", seed: int = 0) -> st
         transformer: Any = modules["transformer"]
         # As trained networks do, and zero-initialised ones do not: let seeds and codes be heard.
         torch.nn.init.normal_(transformer.head.weight, std=0.1)
-        torch.nn.init.normal_(transformer.audio_modulation.weight, std=0.2)
-        for rate in config.transformer.rates:
-            transformer.residual_std(rate).fill_(0.2)
-        autoencoder: Any = modules["autoencoder"]
-        autoencoder.mean_C.fill_(-5.0)
-        autoencoder.std_C.fill_(2.0)
+        for name, value in transformer.state_dict().items():
+            if name.endswith(("audio_modulation.weight", "audio.modulate.weight")):
+                torch.nn.init.normal_(value, std=0.2)
+            elif name.endswith("up_OR"):
+                torch.nn.init.normal_(value, std=0.1)
+            elif name.startswith("residual_std_"):
+                value.fill_(0.2)
+        if config.autoencoder.encoder == "logmel":
+            autoencoder: Any = modules["autoencoder"]
+            autoencoder.mean_C.fill_(-5.0)
+            autoencoder.std_C.fill_(2.0)
     return save_bundle(bundle, config, modules, {"trained": False})

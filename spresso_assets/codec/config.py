@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from spresso_assets.codec.quantizer_config import QuantizerConfig
 
@@ -94,7 +94,19 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """DiT: ``mm_blocks`` multimodal blocks (text, audio-down, audio), then ``audio_blocks`` on audio alone."""
+    """DiT: ``mm_blocks`` multimodal blocks (text, audio-down, audio), then ``audio_blocks`` on audio alone.
+
+    Attributes:
+        adaln_single: one modulation projection for all blocks plus a bias per block (PixArt-alpha); False gives each
+            block its own projection (DiT).
+        rates: frame rates that can condition; an empty tuple makes the bare prior.
+        adapters: ``per_rate`` gives every frame rate its own LoRA and audio-down Q, K, V on one frozen prior (paper);
+            ``shared`` has one set for all, and tells rates apart by an embedding.
+        lora_rank: rank of the low-rank update that an adapter brings; 0 for none (the whole denoiser was trained, or
+            the update is folded in).
+        linear_code: the code carries a linear sketch of x0 and diffusion makes what it leaves open; False diffuses x0
+            itself (paper).
+    """
 
     channels: int = 128
     dim: int = 256
@@ -105,10 +117,12 @@ class TransformerConfig:
     mlp_ratio: int = 4
     text_dim: int = 512  # CLAP embedding
     text_width: int = 64
-    adaln_single: bool = True  # one modulation projection plus a bias per block (PixArt-alpha); False: one per block
+    adaln_single: bool = True
     rates: tuple[str, ...] = ("25hz", "11hz", "5hz", "1hz")
     code_dim: int = 64
+    adapters: Literal["shared", "per_rate"] = "shared"
     lora_rank: int = 0
+    linear_code: bool = True
 
     @property
     def heads(self) -> int:
@@ -117,21 +131,31 @@ class TransformerConfig:
 
 @dataclass(frozen=True)
 class LatentEncoderConfig:
-    """g_psi: x0 -> transformer -> ``code_dim`` -> average pool by t."""
+    """g_psi: x0 -> transformer -> ``code_dim`` -> average pool by t.
+
+    Attributes:
+        blocks: depth of one network for all rates; or the depth of each rate's own network (paper).
+        linear_code: a linear projection of the token's window is added (see `latent_encoder`); False is the paper's.
+    """
 
     channels: int = 128
     dim: int = 192
     head_dim: int = 64
-    blocks: int = 6
+    blocks: int | dict[str, int] = 6
     patch: int = 4
     mlp_ratio: int = 4
     code_dim: int = 64
     rates: tuple[str, ...] = ("25hz", "11hz", "5hz", "1hz")
+    linear_code: bool = True
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A whole codec: what a bundle's config.json holds."""
+    """A whole codec: what a bundle's config.json holds.
+
+    Raises:
+        ValueError: the parts contradict each other (rates, adapters, linear code).
+    """
 
     name: str
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
@@ -141,9 +165,48 @@ class ModelConfig:
     sigma_data: float = 0.5
     window_frames: int = 500  # 5 s: what training saw
 
-    def frame_multiple(self, rate: str) -> int:
-        """Latent frames must come in multiples of lcm(t, patch): every token then covers real frames only."""
-        return math.lcm(POOLS[rate], self.transformer.patch, self.latent_encoder.patch)
+    def __post_init__(self) -> None:
+        denoiser, encoder = self.transformer, self.latent_encoder
+        if denoiser.rates != encoder.rates:
+            raise ValueError(f"the denoiser knows the rates {denoiser.rates}, the latent encoder {encoder.rates}")
+        if self.per_rate != isinstance(encoder.blocks, dict):
+            raise ValueError("adapters per rate and latent encoders per rate come together")
+        if denoiser.linear_code != encoder.linear_code:
+            raise ValueError("a linear code needs both its projection and its sketch")
+        if self.per_rate and denoiser.linear_code:
+            raise ValueError("a linear code changes the one prior that adapters per rate have in common")
+
+    @property
+    def rates(self) -> tuple[str, ...]:
+        """Frame rates that this codec can do."""
+        return self.transformer.rates
+
+    @property
+    def per_rate(self) -> bool:
+        """Whether every frame rate has networks of its own, trained apart on one frozen prior."""
+        return self.transformer.adapters == "per_rate"
+
+    def with_lora(self, rank: int) -> ModelConfig:
+        """The same codec with adapters of another rank; 0 has no low-rank update."""
+        return dataclasses.replace(self, transformer=dataclasses.replace(self.transformer, lora_rank=rank))
+
+    def only(self, *rates: str) -> ModelConfig:
+        """The same codec with some of its frame rates; with none, the bare prior."""
+        depth = self.latent_encoder.blocks
+        kept = {r: depth[r] for r in rates} if isinstance(depth, dict) else depth
+        return dataclasses.replace(
+            self,
+            transformer=dataclasses.replace(self.transformer, rates=rates),
+            latent_encoder=dataclasses.replace(self.latent_encoder, rates=rates, blocks=kept),
+            quantizers={r: q for r, q in self.quantizers.items() if r in rates},
+        )
+
+    def frame_multiple(self, rate: str | None) -> int:
+        """Latent frames must come in multiples of lcm(t, patch): every token then covers real frames only.
+
+        Without a rate, what the prior needs: whole patches.
+        """
+        return math.lcm(POOLS[rate] if rate else 1, self.transformer.patch, self.latent_encoder.patch)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -175,7 +238,33 @@ def _quantizers(own_1hz: int, own: int | None = None, **sizes: Any) -> dict[str,
     }
 
 
+def _paper_quantizers(codebooks: int, codebooks_1hz: int, **sizes: Any) -> dict[str, QuantizerConfig]:
+    """One quantizer per rate with pre-selection codebooks of its own; operating points use prefixes of its codes."""
+    return {
+        rate: QuantizerConfig(
+            codebooks=codebooks_1hz if rate == "1hz" else codebooks,
+            bits=10 if rate in ("25hz", "11hz") else 12,
+            tied_preselect=False,
+            **sizes,
+        )
+        for rate in POOLS
+    }
+
+
 PRESETS: dict[str, ModelConfig] = {
+    # The paper: learned high-fidelity AudioAE, one adapter per frame rate on one frozen prior, diffusion of x0 itself.
+    # Widths and ranks are ours where it is silent; QINCo2 is its authors' medium model.
+    "full": ModelConfig(
+        name="full",
+        autoencoder=AutoencoderConfig(encoder="conv", width=512, hidden=1536, depth=8, refine_steps=0),
+        transformer=TransformerConfig(
+            dim=768, patch=1, text_width=768, adaln_single=False, adapters="per_rate", lora_rank=32, linear_code=False
+        ),
+        latent_encoder=LatentEncoderConfig(
+            dim=512, patch=1, blocks={"25hz": 6, "11hz": 10, "5hz": 12, "1hz": 12}, linear_code=False
+        ),
+        quantizers=_paper_quantizers(codebooks=20, codebooks_1hz=25, width=384, hidden=384, blocks=4),
+    ),
     # What ships: one adapter shared by all frame rates, because its compute budget is hours.
     "small": ModelConfig(
         name="small",
@@ -189,5 +278,26 @@ PRESETS: dict[str, ModelConfig] = {
         transformer=TransformerConfig(dim=32, head_dim=16, mm_blocks=2, audio_blocks=1, text_width=16),
         latent_encoder=LatentEncoderConfig(dim=32, head_dim=16, blocks=1),
         quantizers=_quantizers(own_1hz=1, own=1, width=16, hidden=16, blocks=1),
+    ),
+    # `full` shrunk for tests: every switch of the paper, in seconds.
+    "tiny-full": ModelConfig(
+        name="tiny-full",
+        autoencoder=AutoencoderConfig(encoder="conv", width=32, hidden=64, depth=2, refine_steps=0),
+        transformer=TransformerConfig(
+            dim=32,
+            head_dim=16,
+            patch=1,
+            mm_blocks=2,
+            audio_blocks=1,
+            text_width=16,
+            adaln_single=False,
+            adapters="per_rate",
+            lora_rank=2,
+            linear_code=False,
+        ),
+        latent_encoder=LatentEncoderConfig(
+            dim=32, head_dim=16, patch=1, blocks={"25hz": 1, "11hz": 1, "5hz": 2, "1hz": 2}, linear_code=False
+        ),
+        quantizers=_paper_quantizers(codebooks=12, codebooks_1hz=25, width=16, hidden=16, blocks=1),
     ),
 }

@@ -1,47 +1,40 @@
-"""Low-rank adaptation of frozen linear layers (Hu et al. 2021): W x + (alpha / r) B A x with alpha = r."""
+"""Low-rank adaptation of frozen linear layers (Hu et al. 2021): W x + (alpha / r) B A x with alpha = r.
+
+An update is a module of its own beside the layers that it adapts, not a wrapper around them: one frozen prior then
+serves several adapters at once, and without one it is untouched by construction.
+"""
 
 from __future__ import annotations
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class LoRALinear(nn.Module):
-    """A frozen linear layer plus a trainable rank-r update; B starts at zero, so step 0 equals the base."""
+class LowRank(nn.Module):
+    """B A x for inputs [..., I] -> [..., O]; B starts at zero, so step 0 equals the base.
 
-    def __init__(self, base: nn.Linear, rank: int) -> None:
+    Args:
+        layer: the linear layer that the update is for; only its shape is read.
+    """
+
+    def __init__(self, layer: nn.Linear, rank: int) -> None:
         super().__init__()
-        self.base = base.requires_grad_(False)
-        self.down_RI = nn.Parameter(torch.empty(rank, base.in_features))
-        self.up_OR = nn.Parameter(torch.zeros(base.out_features, rank))
+        self.down_RI = nn.Parameter(torch.empty(rank, layer.in_features))
+        self.up_OR = nn.Parameter(torch.zeros(layer.out_features, rank))
         nn.init.kaiming_uniform_(self.down_RI, a=math.sqrt(5))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.base(x) + (x @ self.down_RI.T.to(x.dtype)) @ self.up_OR.T.to(x.dtype)
+        return F.linear(F.linear(x, self.down_RI), self.up_OR)
 
     @torch.no_grad()
-    def merged(self) -> nn.Linear:
-        """The plain linear layer with the update folded in."""
-        self.base.weight += self.up_OR @ self.down_RI
-        return self.base
+    def fold_into(self, layer: nn.Linear) -> None:
+        """Add the update to the layer's own weight: W + B A."""
+        layer.weight += self.up_OR @ self.down_RI
 
 
-def add_lora(module: nn.Module, rank: int, suffixes: tuple[str, ...]) -> list[str]:
-    """Wrap every nn.Linear below ``module`` whose dotted name ends with one of ``suffixes``; return their names."""
-    names = [n for n, m in module.named_modules() if isinstance(m, nn.Linear) and n.endswith(suffixes)]
-    for name in names:
-        parent_name, _, child = name.rpartition(".")
-        parent = module.get_submodule(parent_name)
-        parent._modules[child] = LoRALinear(module.get_submodule(name), rank)  # type: ignore[arg-type]
-    return names
-
-
-def merge_lora(module: nn.Module) -> int:
-    """Fold every LoRA update into its layer, for inference and for bundles; return how many were folded."""
-    wrapped = [(n, m) for n, m in module.named_modules() if isinstance(m, LoRALinear)]
-    for name, layer in wrapped:
-        parent_name, _, child = name.rpartition(".")
-        module.get_submodule(parent_name)._modules[child] = layer.merged()
-    return len(wrapped)
+def adapted(layer: nn.Linear, update: LowRank | None, x: Tensor) -> Tensor:
+    """The layer's output with its update, or the layer's own without one."""
+    return layer(x) if update is None else layer(x) + update(x)

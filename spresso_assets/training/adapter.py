@@ -1,7 +1,8 @@
-"""Step 1, the continuous diffusion autoencoder: g_psi, f_phi and audio-down on top of the prior (section 3.2).
+"""Step 1, the continuous diffusion autoencoder: g_psi, f_phi and audio-down on top of the prior (section 3.3).
 
-The paper freezes the prior and trains a LoRA on it; ``lora_rank > 0`` does that. ``lora_rank = 0`` trains the whole
-denoiser, which pays when the prior itself has seen hours and not months of compute: that is how `small` is made.
+The paper freezes the prior and trains a LoRA on it, for every frame rate apart; a model with ``lora_rank > 0`` does
+that. With ``lora_rank = 0`` the whole denoiser is trained, which pays when the prior itself has seen hours and not
+months of compute: that is how `small` is made.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from spresso_assets.codec.config import POOLS, ModelConfig
-from spresso_assets.codec.lora import add_lora, merge_lora
+from spresso_assets.codec.latent_encoder import LatentEncoder
 from spresso_assets.training.denoising import Denoising, DenoisingConfig, require_cache
-from spresso_assets.training.loop import CHECKPOINT, Loop, LoopConfig, averaged_state
+from spresso_assets.training.loop import CHECKPOINT, Loop, LoopConfig
 from spresso_assets.training.source import Source
 
 LINEAR_CODE = ("encoder.project.", "transformer.sketches.")
-LORA_TARGETS = ("audio.qkv.proj", "audio.out", "audio.mlp.0", "audio.mlp.2")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,6 @@ class AdapterConfig:
     ``component_windows`` is the number of windows whose principal components start the linear code of each rate.
     """
 
-    lora_rank: int = 0
     code_noise: float = 0.05
     component_windows: int = 12_000
     denoising: DenoisingConfig = field(default_factory=DenoisingConfig)
@@ -48,6 +47,9 @@ def train_adapter(
 ) -> dict[str, float]:
     """Train encoder and denoiser jointly, from the run's prior if it has one, or on from a base bundle's networks.
 
+    Args:
+        model: with adapters per rate, one of its rates (`ModelConfig.only`); the others are trained apart.
+
     Returns:
         Relative error of D on val per rate and noise level.
     """
@@ -59,17 +61,13 @@ def train_adapter(
     elif source.has("prior"):
         stage.load(source, "prior", "transformer")
     if source.base is None:
-        stage.transformer.init_audio_down(zero_values=bool(cfg.lora_rank))
-    if source.base is None and not (resume and (out / CHECKPOINT).exists()):
+        stage.transformer.init_audio_down(zero_values=bool(model.transformer.lora_rank))
+    if source.base is None and model.transformer.linear_code and not (resume and (out / CHECKPOINT).exists()):
         for rate in model.transformer.rates:
             init_linear_code(stage, rate, cfg.component_windows)
-    if cfg.lora_rank:
-        stage.transformer.requires_grad_(False)
-        add_lora(stage.transformer, cfg.lora_rank, LORA_TARGETS)
+    if model.transformer.lora_rank:
         for name, p in stage.transformer.named_parameters():
-            if name.startswith(("f_phi.", "rate_vec.", "sketches.", "embed_sketch.")) or "down_qkv" in name:
-                p.requires_grad_(True)
-        stage.transformer.to(stage.device)
+            p.requires_grad_(stage.transformer.is_adapter(name))
 
     def code(x0_BTC: Tensor, rate: str, generator: torch.Generator) -> Tensor:
         z_BFD = stage.encoder(x0_BTC, rate)
@@ -90,6 +88,7 @@ def init_linear_code(stage: Denoising, rate: str, windows: int) -> None:
     The components are orthonormal: an error in z is the same error in x0, which is what a quantizer's squared error
     should mean.
     """
+    assert isinstance(stage.encoder, LatentEncoder)
     generator = torch.Generator().manual_seed(11)
     pool, multiple = POOLS[rate], stage.model.frame_multiple(rate)
     pieces: list[Tensor] = []
@@ -114,15 +113,3 @@ def init_linear_code(stage: Denoising, rate: str, windows: int) -> None:
     rest_WX = x0_WX - mean_X - (x0_WX - mean_X) @ basis_XD @ basis_XD.T
     std_C = rest_WX.reshape(-1, raw_BTC.shape[2]).square().mean(0).sqrt()
     stage.transformer.residual_std(rate).copy_(std_C.clamp_min(1e-3))
-
-
-def merged_transformer(model: ModelConfig, run: Path, lora_rank: int, device: str = "cpu") -> dict[str, Tensor]:
-    """The run's averaged denoiser as plain weights: LoRA, if any, folded in."""
-    from spresso_assets.codec.transformer import Transformer
-
-    transformer = Transformer(model.transformer).to(device)
-    if lora_rank:
-        add_lora(transformer, lora_rank, LORA_TARGETS)
-    transformer.load_state_dict(averaged_state(run / CHECKPOINT, "transformer"))
-    merge_lora(transformer)
-    return transformer.state_dict()

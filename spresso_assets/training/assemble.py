@@ -6,29 +6,40 @@ import json
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from spresso_assets.codec.bundle import build_modules, read_config, save_bundle
 from spresso_assets.codec.config import ModelConfig
-from spresso_assets.training.adapter import merged_transformer
+from spresso_assets.codec.transformer import Transformer
+from spresso_assets.errors import SpressoError
 from spresso_assets.training.loop import CHECKPOINT, load_checkpoint
 from spresso_assets.training.quantizer import RESULT
-from spresso_assets.training.source import Source, read_statistics
+from spresso_assets.training.source import Source, read_statistics, stage_folder
 
 STAGES = ("autoencoder", "prior", "adapter", "finetune")
 
 
-def assemble(
-    model: ModelConfig, run: Path, out: Path, *, base: Path | None = None, lora_rank: int = 0, license: str = ""
-) -> str:
+def assemble(model: ModelConfig, run: Path, out: Path, *, base: Path | None = None, license: str = "") -> str:
     """Write a bundle from what ``run`` holds; returns the weights hash. ``license`` is that of the weights.
 
     What the run has not trained comes from the bundle ``base``. Without one, a missing ``autoencoder`` is the
     untrained noise vocoder, rates without a quantizer stay continuous, and without ``finetune`` the denoiser is
-    step 1's.
+    step 1's. A LoRA that all rates share is folded into the denoiser. Adapters per rate are stored beside the prior;
+    rates whose adapter is not trained yet are left out.
+
+    Raises:
+        SpressoError: ``checkpoint_missing``; ``prior_changed`` if an adapter was trained on another prior.
     """
     source = Source(run, base)
+    if model.per_rate:
+        model, state, encoder = _adapters_on_prior(model, source)
+    else:
+        model, state = _one_denoiser(model, source)
+        encoder = source.state("encoder", "adapter")
     modules: dict[str, nn.Module] = build_modules(model)
+    modules["transformer"].load_state_dict(state)
+    modules["encoder"].load_state_dict(encoder)
     if base is not None or source.has("autoencoder"):
         modules["autoencoder"].load_state_dict(source.state("autoencoder", "autoencoder"))
     else:
@@ -36,11 +47,6 @@ def assemble(
         mean_C, std_C = read_statistics(run / "data")
         autoencoder.mean_C.copy_(mean_C)
         autoencoder.std_C.copy_(std_C)
-    modules["encoder"].load_state_dict(source.state("encoder", "adapter"))
-    if lora_rank and not source.has("finetune"):
-        modules["transformer"].load_state_dict(merged_transformer(model, run / "adapter", lora_rank))
-    else:
-        modules["transformer"].load_state_dict(source.state("transformer", "finetune", "adapter"))
     for rate in model.quantizers:
         if base is not None or (run / "quantizer" / rate / RESULT).exists():
             modules[f"quantizer.{rate}"] = source.quantizer(model, rate)
@@ -53,13 +59,48 @@ def assemble(
     return save_bundle(out, model, modules, facts)
 
 
+def _one_denoiser(model: ModelConfig, source: Source) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """Sizes and weights of a denoiser that all rates share, its LoRA folded in."""
+    model = source.adapted(model)
+    state = source.state("transformer", "finetune", "adapter")
+    if model.transformer.lora_rank:
+        denoiser = Transformer(model.transformer, model.sigma_data)
+        denoiser.load_state_dict(state)
+        state, model = denoiser.folded_state(model.rates[0]), model.with_lora(0)
+    return model, state
+
+
+def _adapters_on_prior(model: ModelConfig, source: Source) -> tuple[ModelConfig, dict[str, Tensor], dict[str, Tensor]]:
+    """The rates that are trained: their sizes, the prior with their adapters, and their latent encoders."""
+    if source.base is None:
+        model = model.only(*(r for r in model.rates if source.has(stage_folder("adapter", model.only(r)))))
+    prior = {k: v for k, v in source.state("transformer", "prior").items() if not Transformer.is_adapter(k)}
+    state, encoder = dict(prior), dict[str, Tensor]()
+    for rate in model.rates:
+        one = model.only(rate)
+        stages = stage_folder("finetune", one), stage_folder("adapter", one)
+        trained = source.state("transformer", *stages)
+        if any(not torch.equal(v, trained[k]) for k, v in prior.items()):
+            raise SpressoError(
+                f"the adapter of {rate} was trained on another prior than this run has now",
+                code="prior_changed",
+                hint=f"Train it again: 'spresso train adapter --rate {rate}'.",
+            )
+        state |= {k: v for k, v in trained.items() if Transformer.is_adapter(k) and rate in k.split(".")}
+        trunk = source.state("encoder", stages[1])
+        encoder |= {k: v for k, v in trunk.items() if k.startswith(f"{rate}.")}
+    return model, state, encoder
+
+
 def training_facts(run: Path) -> dict[str, Any]:
     """Steps and minutes of each stage, from its checkpoint."""
     facts: dict[str, Any] = {}
     for stage in STAGES:
-        if (run / stage / CHECKPOINT).exists():
-            _, header = load_checkpoint(run / stage / CHECKPOINT)
-            facts[stage] = {"steps": header["step"], "minutes": round(header["elapsed"] / 60, 1)}
+        for path in (run / stage / CHECKPOINT, *sorted((run / stage).glob(f"*/{CHECKPOINT}"))):
+            if path.exists():
+                _, header = load_checkpoint(path)
+                name = " ".join(path.parent.relative_to(run).parts)
+                facts[name] = {"steps": header["step"], "minutes": round(header["elapsed"] / 60, 1)}
     for report in sorted((run / "quantizer").glob("*/report.json")):
         facts[f"quantizer {report.parent.name}"] = json.loads(report.read_text(encoding="utf-8"))
     return facts

@@ -6,16 +6,16 @@ code of another sound. A code that conveys nothing gives the same error for both
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from spresso_assets.codec.config import ModelConfig
+from spresso_assets.codec.config import POOLS, ModelConfig
 from spresso_assets.codec.diffusion import Uncertainty, denoise, edm_loss, sample_sigma
-from spresso_assets.codec.latent_encoder import LatentEncoder
+from spresso_assets.codec.latent_encoder import build_latent_encoder
 from spresso_assets.codec.transformer import Transformer
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.data import CropConfig, CropSampler, LatentCache
@@ -61,8 +61,8 @@ class Denoising:
         self.train, self.val = LatentCache(data, "train"), LatentCache(data, "val")
         self.sampler = CropSampler(self.train, cfg.crops)
         torch.manual_seed(0)
-        self.transformer = Transformer(model.transformer).to(self.device)
-        self.encoder = LatentEncoder(model.latent_encoder).to(self.device)
+        self.transformer = Transformer(model.transformer, model.sigma_data).to(self.device)
+        self.encoder = build_latent_encoder(model.latent_encoder).to(self.device)
         self.uncertainty = Uncertainty().to(self.device)
         self._val_batches = self._make_val()
 
@@ -70,27 +70,51 @@ class Denoising:
         return {"transformer": self.transformer, "encoder": self.encoder, "uncertainty": self.uncertainty}
 
     def load(self, source: Source, stage: str, *names: str) -> None:
-        """Averaged weights of the named modules from an earlier stage, or from the bundle that the run starts from."""
+        """Averaged weights of the named modules from an earlier stage, or from the bundle that the run starts from.
+
+        A prior may lack adapters, which then keep their initial values; adapters of rates that are not trained here
+        are left out.
+        """
         for name in names:
-            self.modules()[name].load_state_dict(source.state(name, stage))
+            state, module = source.state(name, stage), self.modules()[name]
+            others = set(POOLS) - set(self.model.rates)
+            state = {k: v for k, v in state.items() if not others & set(k.split("."))}
+            if module is self.transformer:
+                fresh = {k: v for k, v in module.state_dict().items() if Transformer.is_adapter(k)}
+                state = {**fresh, **state}
+            module.load_state_dict(state)
+
+    def val_batches(self, rate: str | None) -> Iterator[Tensor]:
+        """The held-out batches [B, T, C] in whole tokens and patches of ``rate``, on the device."""
+        multiple = self.model.frame_multiple(rate)
+        for batch_BTC in self._val_batches:
+            yield batch_BTC[:, : batch_BTC.shape[1] // multiple * multiple].to(self.device)
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bf16(self.device))
 
-    def draw(self, generator: torch.Generator) -> tuple[Tensor, str]:
-        """x0 [B, T, C] standardised, and the rate that this batch is coded at."""
-        names = list(self.cfg.rates)
-        weights = torch.tensor([self.cfg.rates[n] for n in names])
-        rate = names[int(torch.multinomial(weights, 1, generator=generator))]
+    @property
+    def rates(self) -> list[str]:
+        """Frame rates to train: those of the options that the model has; none for a bare prior."""
+        return [r for r in self.cfg.rates if r in self.model.rates]
+
+    def draw(self, generator: torch.Generator) -> tuple[Tensor, str | None]:
+        """x0 [B, T, C] standardised, and the rate that this batch is coded at, if the model knows any."""
+        names, rate = self.rates, None
+        if names:
+            weights = torch.tensor([self.cfg.rates[n] for n in names])
+            rate = names[int(torch.multinomial(weights, 1, generator=generator))]
         raw_BTC = self.sampler.batch(generator, self.model.frame_multiple(rate))
         return ((raw_BTC - self.mean_C) * self.scale_C).to(self.device), rate
 
-    def target(self, x0_BTC: Tensor, z_BFD: Tensor | None, rate: str) -> tuple[Tensor, Tensor | None]:
-        """What is diffused, [B, T, C] with std sigma_data, and the sketch it is the rest of (None for the prior).
+    def target(self, x0_BTC: Tensor, z_BFD: Tensor | None, rate: str | None) -> tuple[Tensor, Tensor | None]:
+        """What is diffused, [B, T, C] with std sigma_data, and the sketch it is the rest of.
+
+        The prior, and a model without a linear code, have no sketch: None, and x0 itself is diffused.
 
         The sketch is detached in the target: it must not grow wrong on purpose to stand out of the noise.
         """
-        if z_BFD is None:
+        if z_BFD is None or rate is None or not self.model.transformer.linear_code:
             return x0_BTC, None
         sketch_BTC = self.transformer.sketch(z_BFD, rate, x0_BTC.shape[1])
         scale_C = self.model.sigma_data / self.transformer.residual_std(rate)
@@ -106,16 +130,17 @@ class Denoising:
         metrics: dict[str, float] = {}
         with self.autocast():
             coded = code is not None and float(torch.rand(1, generator=generator)) >= cfg.drop_code
-            z_BFD = code(x0_BTC, rate, generator) if code and coded else None
+            z_BFD = code(x0_BTC, rate, generator) if code and coded and rate else None
             target_BTC, sketch_BTC = self.target(x0_BTC, z_BFD, rate)
             noisy_BTC = target_BTC + sigma_B[:, None, None] * noise_BTC
-            named = rate if coded else None
+            # Without its code a rate still names its adapter: a frozen prior has nothing to learn from such a batch.
+            named = rate if code else None
             denoised_BTC = denoise(
                 self.transformer, noisy_BTC, sigma_B, sigma_data, z_BFD=z_BFD, rate=named, sketch_BTC=sketch_BTC
             )
         loss = edm_loss(denoised_BTC - target_BTC, sigma_B, self.uncertainty(sigma_B), sigma_data)
         metrics[f"error_{rate}" if coded else "error_prior"] = _relative(denoised_BTC - target_BTC, sigma_data)
-        if sketch_BTC is not None:
+        if sketch_BTC is not None and rate is not None:
             std_C = self.transformer.residual_std(rate)
             rest_BTC = x0_BTC - sketch_BTC
             # One scale for all channels: a decibel is a decibel in every band.
@@ -142,13 +167,11 @@ class Denoising:
         """Relative RMS error of D per rate and sigma; ``*_other`` with another sound's code."""
         result: dict[str, float] = {}
         generator = torch.Generator().manual_seed(7)
-        rates = list(self.cfg.rates) if code else ["prior"]
+        rates = self.rates if code else ["prior"]
         for rate in rates:
             for sigma in sigmas:
                 errors, others, count = 0.0, 0.0, 0
-                for batch_BTC in self._val_batches:
-                    multiple = self.model.frame_multiple(rate) if code else self.model.transformer.patch
-                    x0_BTC = batch_BTC[:, : batch_BTC.shape[1] // multiple * multiple].to(self.device)
+                for x0_BTC in self.val_batches(rate if code else None):
                     noise_BTC = torch.randn(x0_BTC.shape, generator=generator).to(self.device)
                     z_BFD = code(x0_BTC, rate, generator) if code else None
                     errors += self._squared_error(x0_BTC, noise_BTC, sigma, z_BFD, rate)

@@ -14,6 +14,8 @@ def train_prior(
 ) -> dict[str, float]:
     """Train on the cache in ``data``; returns the relative error of D per noise level on val."""
     require_cache(data)
+    if model.per_rate:
+        model = model.only()  # the adapters come later, on this prior frozen
     stage = Denoising(model, DenoisingConfig(), data, device)
     runner = Loop({"transformer": stage.transformer, "uncertainty": stage.uncertainty}, loop, out, resume=resume)
     return runner.run(lambda g, f: stage.step(g, f, None), lambda: stage.evaluate(None), "prior")

@@ -49,6 +49,14 @@ class Source:
             )
         return bundle_state(self.base, module)
 
+    def adapted(self, model: ModelConfig) -> ModelConfig:
+        """``model`` with the LoRA rank that its adapter stage really has, which need not be the preset's."""
+        stage = stage_folder("adapter", model)
+        if not self.has(stage):
+            return model
+        state = self.state("transformer", stage)
+        return model.with_lora(next((len(v) for k, v in state.items() if k.endswith(".down_RI")), 0))
+
     def quantizers(self, model: ModelConfig) -> dict[str, QINCo2]:
         """Quantizers by frame rate, the run's own before those of the base.
 
@@ -71,6 +79,11 @@ class Source:
         quantizer = QINCo2(model.quantizers[rate])
         quantizer.load_state_dict(bundle_state(self.base, f"quantizer.{rate}"))
         return quantizer.eval()
+
+
+def stage_folder(stage: str, model: ModelConfig) -> str:
+    """Sub-folder of a run for one stage of ``model``: one per frame rate where rates are trained apart."""
+    return "/".join((stage, *model.rates)) if model.per_rate else stage
 
 
 def base_model(base: Path) -> ModelConfig:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from spresso_assets.codec.config import POOLS, ModelConfig
-from spresso_assets.codec.latent_encoder import LatentEncoder
+from spresso_assets.codec.latent_encoder import build_latent_encoder
 from spresso_assets.training.data import CropConfig, CropSampler, LatentCache
 from spresso_assets.training.denoising import has_fast_bf16
-from spresso_assets.training.source import Source, read_statistics
+from spresso_assets.training.source import Source, read_statistics, stage_folder
 
 
 @torch.inference_mode()
@@ -24,8 +24,9 @@ def collect_vectors(
         train [count, D], the sound that each of them comes from [count], and val [n, D]: every val sound once, up to
         30 s of each, not augmented.
     """
-    encoder = LatentEncoder(model.latent_encoder)
-    encoder.load_state_dict(source.state("encoder", "adapter"))
+    model = model.only(rate) if model.per_rate else model
+    encoder = build_latent_encoder(model.latent_encoder)
+    encoder.load_state_dict(source.state("encoder", stage_folder("adapter", model)))
     encoder.eval().to(device)
     mean_C, std_C = read_statistics(data)
     scale_C = model.sigma_data / std_C
