@@ -246,6 +246,31 @@ def finetune(
 
 
 @app.command()
+def distill(
+    run: Run = Path("runs/small"),
+    preset: Preset = "small",
+    base: Base = None,
+    max_minutes: Minutes = 30,
+    resume: Resume = False,
+    rate: Rate = None,
+    config: Config = None,
+    device: Device = "cpu",
+    threads: Threads = 0,
+) -> None:
+    """Stage 5: a student that decodes in a few evaluations what the default takes eight for."""
+    from spresso_assets.training.distill import DistillConfig, train_distill
+    from spresso_assets.training.source import stage_folder
+
+    _setup(threads)
+    model, source = _source(run, base, preset, config)
+    loop = _loop(config, "distill", max_minutes=max_minutes, lr=1e-3)
+    cfg = _options(config, "distill", DistillConfig())
+    model = _one_rate(model, rate)
+    quantizers, out = source.quantizers(model), run / stage_folder("distill", model)
+    _report(train_distill(model, run / "data", source, quantizers, out, loop, cfg, resume=resume, device=device))
+
+
+@app.command()
 def bundle(
     out: Annotated[Path, typer.Argument(help="Folder to write the bundle to.")],
     run: Run = Path("runs/small"),

@@ -1,0 +1,34 @@
+"""The few-step student: low-rank updates that let the denoiser cross in a few evaluations what takes its solver many.
+
+A student is the denoiser with one more (or another) LoRA on its audio stream, so it costs a bundle a few per cent of
+its size. At each of its noise levels it answers not with the expected clean latents but with the ones that a straight
+step to the next level needs to land where the teacher's solver would have come to (progressive distillation, Salimans
+& Ho 2022).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch import Tensor
+
+from spresso_assets.codec.transformer import Transformer
+
+UPDATES = "lora."
+
+
+def student_of(teacher: Transformer, rank: int) -> Transformer:
+    """A copy of the denoiser with low-rank updates to train: its own where it has any, else new ones of ``rank``.
+
+    It equals its teacher until trained.
+    """
+    cfg = dataclasses.replace(teacher.cfg, lora_rank=teacher.cfg.lora_rank or rank)
+    student = Transformer(cfg, teacher.sigma_data)
+    fresh = {k: v for k, v in student.state_dict().items() if k.startswith(UPDATES)}
+    student.load_state_dict({**fresh, **teacher.state_dict()})
+    return student.to(teacher.head.weight.device)
+
+
+def updates_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The part of a student's state dict that its teacher lacks: what a bundle stores."""
+    return {k: v for k, v in state.items() if k.startswith(UPDATES)}

@@ -1,0 +1,213 @@
+"""The few-step student: progressive distillation of the solver that decodes by default (Salimans & Ho 2022).
+
+For each batch the teacher's solver runs once from noise to its end. The student visits only some of its noise levels;
+at each it learns the clean latents that a straight step to the next one needs to land where the teacher came to. Unlike
+the targets of consistency training, these are a function of noise and code alone, no sample of something unknown: a
+few hundred steps on a CPU teach them to a low-rank update.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from spresso_assets.codec.config import ModelConfig
+from spresso_assets.codec.diffusion import denoise
+from spresso_assets.codec.quantizer import QINCo2
+from spresso_assets.codec.sampling import dpm_solver_2m, karras_sigmas
+from spresso_assets.codec.student import UPDATES, student_of
+from spresso_assets.codec.transformer import Transformer
+from spresso_assets.training.data import CropConfig
+from spresso_assets.training.denoising import Denoising, DenoisingConfig, require_cache
+from spresso_assets.training.finetune import FinetuneConfig, quantised_code
+from spresso_assets.training.loop import Loop, LoopConfig
+from spresso_assets.training.source import Source, stage_folder
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """The teacher's solver, and which of its levels the student visits.
+
+    Attributes:
+        rank: of the student's updates where the denoiser has none of its own.
+        steps, sigma_min, sigma_max, start_scale: DPM-Solver++(2M) as the default quality runs it.
+        visits: indices of the student's noise levels among the teacher's ``steps``; begins with 0.
+        code: how codes are quantised, as in fine-tuning.
+    """
+
+    rank: int = 16
+    steps: int = 8
+    sigma_min: float = 0.02
+    sigma_max: float = 5.0
+    start_scale: float = 0.75
+    visits: tuple[int, ...] = (0, 3, 5)
+    code: FinetuneConfig = field(default_factory=FinetuneConfig)
+    denoising: DenoisingConfig = field(default_factory=lambda: DenoisingConfig(crops=CropConfig(budget=1500)))
+
+    @property
+    def levels(self) -> list[float]:
+        """The teacher's noise levels, and 0."""
+        return karras_sigmas(self.steps, self.sigma_min, self.sigma_max)
+
+    @property
+    def sigmas(self) -> list[float]:
+        """The student's noise levels."""
+        return [self.levels[i] for i in self.visits]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a denoiser is told: code, its rate and its sketch."""
+
+    z_BFD: Tensor
+    rate: str
+    sketch_BTC: Tensor | None
+
+    def repeated(self, times: int) -> Condition:
+        sketch_BTC = None if self.sketch_BTC is None else self.sketch_BTC.repeat(times, 1, 1)
+        return Condition(self.z_BFD.repeat(times, 1, 1), self.rate, sketch_BTC)
+
+
+def train_distill(
+    model: ModelConfig,
+    data: Path,
+    source: Source,
+    quantizers: dict[str, QINCo2],
+    out: Path,
+    loop: LoopConfig,
+    cfg: DistillConfig | None = None,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+) -> dict[str, float]:
+    """Distil the denoiser of the fine-tuning or adapter stage, or of the base.
+
+    Returns:
+        On val, per rate: RMS distance to the teacher's end, relative to sigma_data, of the student (``student_*``) and
+        of the teacher's own solver with as many evaluations (``solver_*``).
+    """
+    require_cache(data)
+    cfg = cfg or DistillConfig()
+    model = source.adapted(model)
+    stage = Denoising(model, cfg.denoising, data, device)
+    tuned, adapter = stage_folder("finetune", model), stage_folder("adapter", model)
+    stage.load(source, tuned if source.has(tuned) else adapter, "transformer")
+    stage.load(source, adapter, "encoder")
+    stage.transformer.requires_grad_(False).eval()
+    stage.encoder.requires_grad_(False).eval()
+    student = student_of(stage.transformer, cfg.rank)
+    for name, p in student.named_parameters():
+        p.requires_grad_(name.startswith(UPDATES))
+    code = quantised_code(stage, quantizers, cfg.code)
+    runner = Loop({"student": student}, loop, out, resume=resume)
+
+    def condition(x0_BTC: Tensor, rate: str, generator: torch.Generator) -> Condition:
+        z_BFD = code(x0_BTC, rate, generator)
+        linear = model.transformer.linear_code
+        return Condition(z_BFD, rate, stage.transformer.sketch(z_BFD, rate, x0_BTC.shape[1]) if linear else None)
+
+    def step(generator: torch.Generator, _fraction: float) -> tuple[Tensor, dict[str, float]]:
+        x0_BTC, rate = stage.draw(generator)
+        assert rate is not None
+        noise_BTC = torch.randn(x0_BTC.shape, generator=generator).to(stage.device)
+        with stage.autocast():
+            told = condition(x0_BTC, rate, generator)
+            path = teacher_path(stage.transformer, cfg, told, noise_BTC)
+            targets = straight_targets(path, cfg)
+            visited_KBTC = torch.stack([path.states[i] for i in cfg.visits])
+            sigma_K = torch.tensor(cfg.sigmas, device=stage.device)
+            answers_XTC = denoise(
+                student,
+                visited_KBTC.flatten(0, 1),
+                sigma_K.repeat_interleave(len(x0_BTC)),
+                model.sigma_data,
+                **vars(told.repeated(len(cfg.visits))),
+            )
+        answers_KBTC = answers_XTC.view_as(visited_KBTC)
+        ratios = []
+        for answer_BTC, target_BTC, i in zip(answers_KBTC, targets, cfg.visits, strict=True):
+            # Relative to what the teacher's own answer misses: every level counts alike, and 1 means nothing learned.
+            missed = (path.answers[i] - target_BTC).square().mean()
+            ratios.append((answer_BTC - target_BTC).square().mean() / (missed + 1e-6))
+        gaps = {f"gap_{s:.2g}": float(r.detach()) for s, r in zip(cfg.sigmas, ratios, strict=True)}
+        return torch.stack(ratios).mean(), gaps
+
+    def evaluate() -> dict[str, float]:
+        generator = torch.Generator().manual_seed(7)
+        fewer = [*karras_sigmas(len(cfg.visits), cfg.sigmas[-1], cfg.sigma_max)]
+        sums: dict[str, list[float]] = {}
+        for rate in stage.rates:
+            for x0_BTC in stage.val_batches(rate):
+                noise_BTC = torch.randn(x0_BTC.shape, generator=generator).to(stage.device)
+                with stage.autocast():
+                    told = condition(x0_BTC[:8], rate, generator)
+                    end_BTC = teacher_path(stage.transformer, cfg, told, noise_BTC[:8]).states[-1]
+                    mine_BTC = few_steps(student, cfg, told, noise_BTC[:8])
+                    solver_BTC = follow(stage.transformer, cfg, told, noise_BTC[:8], fewer).states[-1]
+                for name, got_BTC in (("student", mine_BTC), ("solver", solver_BTC)):
+                    error = float((got_BTC - end_BTC).square().mean())
+                    sums.setdefault(f"{name}_{rate}", []).append(error)
+        return {k: (sum(v) / len(v)) ** 0.5 / model.sigma_data for k, v in sums.items()}
+
+    return runner.run(step, evaluate, "distill")
+
+
+@dataclass(frozen=True)
+class TeacherPath:
+    """One run of a solver: the state at every noise level (the last is the end) and the denoiser's answer there."""
+
+    states: list[Tensor]
+    answers: list[Tensor]
+
+
+@torch.no_grad()
+def teacher_path(teacher: Transformer, cfg: DistillConfig, told: Condition, noise_BTC: Tensor) -> TeacherPath:
+    """Run the default solver from noise [B, T, C]."""
+    return follow(teacher, cfg, told, noise_BTC, cfg.levels)
+
+
+@torch.no_grad()
+def follow(
+    network: nn.Module, cfg: DistillConfig, told: Condition, noise_BTC: Tensor, sigmas: list[float]
+) -> TeacherPath:
+    """DPM-Solver++(2M) over ``sigmas``, with everything that it passes through."""
+    states, answers = [], []
+    solver = dpm_solver_2m(cfg.start_scale * sigmas[0] * noise_BTC, sigmas)
+    asked = next(solver)
+    try:
+        while True:
+            x_BTC, sigma = asked
+            states.append(x_BTC)
+            answers.append(_ask(network, x_BTC, sigma, told))
+            asked = solver.send(answers[-1])
+    except StopIteration as end:
+        states.append(end.value)
+    return TeacherPath(states, answers)
+
+
+@torch.no_grad()
+def few_steps(student: Transformer, cfg: DistillConfig, told: Condition, noise_BTC: Tensor) -> Tensor:
+    """The student's own way from noise: straight steps from level to level."""
+    x_BTC = cfg.start_scale * cfg.sigma_max * noise_BTC
+    for sigma, sigma_next in itertools.pairwise([*cfg.sigmas, 0.0]):
+        answer_BTC = _ask(student, x_BTC, sigma, told)
+        x_BTC = answer_BTC + sigma_next / sigma * (x_BTC - answer_BTC)
+    return x_BTC
+
+
+def straight_targets(path: TeacherPath, cfg: DistillConfig) -> list[Tensor]:
+    """For each visited level the answer D with which x' = D + s'/s (x - D) is the teacher's state at the next one."""
+    targets = []
+    for i, j in itertools.pairwise([*cfg.visits, cfg.steps]):
+        ratio = cfg.levels[j] / cfg.levels[i]
+        targets.append((path.states[j] - ratio * path.states[i]) / (1 - ratio))
+    return targets
+
+
+def _ask(network: nn.Module, x_BTC: Tensor, sigma: float, told: Condition) -> Tensor:
+    sigma_B = torch.full((len(x_BTC),), sigma, device=x_BTC.device)
+    return denoise(network, x_BTC, sigma_B, 0.5, z_BFD=told.z_BFD, rate=told.rate, sketch_BTC=told.sketch_BTC)
