@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spresso_assets.codec import stereo
+from spresso_assets.codec import stereo, stereo_filter
 from spresso_assets.codec.bitstream import SprHeader, cut, pack, read_side, unpack, unpack_partial
 from spresso_assets.codec.bitstream_header import STEREO_BANDS, stereo_grid
 from spresso_assets.errors import SpressoError
@@ -23,19 +24,35 @@ def noise(seed: int = 0, samples: int = SAMPLES) -> np.ndarray:
     return (0.1 * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
 
 
+def folded(audio_2N: np.ndarray, block: int = SAMPLES) -> tuple[np.ndarray, np.ndarray]:
+    """One signal [1, N] and its codes for every band."""
+    folding, grid = stereo_filter.Folding(), stereo_grid(audio_2N.shape[1], 48_000)
+    parts = [folding.feed(audio_2N[:, at : at + block]) for at in range(0, audio_2N.shape[1], block)]
+    mono_1N = np.concatenate([*parts, folding.finish()], 1)[:, : audio_2N.shape[1]]
+    return mono_1N, stereo.unpack_codes(stereo.pack_codes(folding.description(*grid)), *grid)
+
+
+def unfolded(mono_1N: np.ndarray, codes_PB: np.ndarray, block: int = SAMPLES) -> np.ndarray:
+    unfolding = stereo_filter.Unfolding(codes_PB)
+    parts = [unfolding.feed(mono_1N[:, at : at + block]) for at in range(0, mono_1N.shape[1], block)]
+    return np.concatenate([*parts, unfolding.finish()], 1)[:, : mono_1N.shape[1]]
+
+
 def coded(audio_2N: np.ndarray) -> np.ndarray:
     """A sound as it comes back if the networks were perfect."""
-    powers_3TB = stereo.band_powers(audio_2N)
-    grid = stereo_grid(audio_2N.shape[1], 48_000)
-    side = stereo.pack_codes(stereo.describe(powers_3TB, *grid))
-    return stereo.widen(stereo.downmix(audio_2N, powers_3TB), stereo.unpack_codes(side, *grid))
+    return unfolded(*folded(audio_2N))
 
 
 def image(audio_2N: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Level difference in dB, coherence, and power in dB of both channels together, per band."""
-    left_B, right_B, cross_B = stereo.band_powers(audio_2N).sum(1) + 1e-12
+    spectra_2TF = stereo_filter._stft()(torch.from_numpy(audio_2N))
+    left_B, right_B, cross_B = stereo_filter._powers(*spectra_2TF).sum(1) + 1e-12
     level_B = 10 * np.log10(left_B / right_B)
     return level_B, cross_B / np.sqrt(left_B * right_B), 10 * np.log10(left_B + right_B)
+
+
+def code_of(angle: int, pan: int) -> int:
+    return int(stereo.POSITIONS.tolist().index([angle, pan]))
 
 
 def neighbours(db: float, angle: int = 0) -> tuple[float, float]:
@@ -68,7 +85,7 @@ def test_a_centred_sound_is_untouched_and_needs_no_description() -> None:
     decoded_2N = coded(audio_2N)
     np.testing.assert_array_equal(decoded_2N[0], decoded_2N[1])
     np.testing.assert_allclose(decoded_2N, audio_2N, atol=1e-5)
-    assert not stereo.describe(stereo.band_powers(audio_2N), 4).any()
+    assert not folded(audio_2N)[1].any()
 
 
 @pytest.mark.parametrize("angle", [30, 50, 65, 90, 105])
@@ -120,33 +137,35 @@ def test_an_image_does_not_move_through_a_pause() -> None:
     audio_2N = np.zeros((2, 4 * SAMPLES), np.float32)
     audio_2N[0, :24_000] = noise(1, 24_000)
     audio_2N[1, -23_000:] = noise(2, 23_000)
-    codes_PB = stereo.describe(stereo.band_powers(audio_2N), 16)
+    _, codes_PB = folded(audio_2N)
     assert (stereo.POSITIONS[codes_PB[:-1], 1] == 90).all() and (stereo.POSITIONS[codes_PB[-1], 1] == -90).all()
 
 
 def test_an_image_moves_without_steps() -> None:
-    codes_PB = np.repeat(stereo.describe(stereo.band_powers(np.stack([noise(), 0 * noise()])), 1), 3, 0)
+    codes_PB = np.full((3, STEREO_BANDS), code_of(0, 90), np.uint8)
     codes_PB[1] = 0
-    _, pans_TB = stereo.positions(codes_PB, 150)
+    _, pans_TB = stereo.positions(codes_PB, 0, 150)
     assert pans_TB[0, 0] == pytest.approx(np.pi / 2) and pans_TB[75, 0] < 0.05
     assert np.abs(np.diff(pans_TB, axis=0)).max() < 0.04
 
 
 def test_a_knock_does_not_ring_on() -> None:
-    mono_N = np.zeros(48_000, np.float32)
-    mono_N[24_000:24_240] = noise(samples=240) * np.exp(-np.arange(240) / 60)
-    unrelated = int(np.flatnonzero((stereo.POSITIONS == (90, 0)).all(1))[0])
-    wide_2N = stereo.widen(mono_N, np.full((2, STEREO_BANDS), unrelated, np.uint8))
+    mono_1N = np.zeros((1, 48_000), np.float32)
+    mono_1N[0, 24_000:24_240] = noise(samples=240) * np.exp(-np.arange(240) / 60)
+    wide_2N = unfolded(mono_1N, np.full((2, STEREO_BANDS), code_of(90, 0), np.uint8))
     power_N = np.square(wide_2N).sum(0)
     assert power_N[:23_000].sum() < 1e-3 * power_N.sum()
     assert power_N[24_000 + 2400 :].sum() < 1e-3 * power_N.sum()
 
 
-def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_show_and_blocks_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     audio_2N = np.stack([noise(1), 0.5 * noise(1) + 0.3 * noise(2)])
     whole_2N = coded(audio_2N)
-    monkeypatch.setattr(stereo, "CHUNK_FRAMES", 37)
-    np.testing.assert_allclose(coded(audio_2N), whole_2N, atol=1e-5)
+    monkeypatch.setattr(stereo_filter, "CHUNK_FRAMES", stereo.STRETCH)
+    chunked_2N = coded(audio_2N)
+    np.testing.assert_allclose(chunked_2N, whole_2N, atol=1e-5)
+    mono_1N, codes_PB = folded(audio_2N, block=12_345)
+    np.testing.assert_array_equal(unfolded(mono_1N, codes_PB, block=777), chunked_2N)
 
 
 def test_the_same_sound_gives_the_same_bytes_and_the_same_samples() -> None:
