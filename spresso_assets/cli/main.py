@@ -16,6 +16,7 @@ from spresso_assets.cli import (
     demo,
     doctor,
     encode,
+    evaluate,
     export,
     fields,
     ingest,
@@ -71,6 +72,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 app.command("doctor")(doctor.doctor)
 app.add_typer(codec.app, name="codec")
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(train.app, name="train")
 
 

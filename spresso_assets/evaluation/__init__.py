@@ -1,0 +1,1 @@
+"""How close decodes come to their sources, how fast, at what rate: metrics, measurements, the tables of the docs."""

@@ -1,0 +1,182 @@
+"""Records brought together: one row per point, with the spread of every metric."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spresso_assets.errors import ExitCode, SpressoError
+from spresso_assets.evaluation.embedding import (
+    DIMENSIONS,
+    Embedding,
+    Whitening,
+    frechet_distance,
+    kernel_distance,
+)
+from spresso_assets.evaluation.metrics import METRICS
+from spresso_assets.evaluation.points import CODEC, Point
+from spresso_assets.evaluation.records import Record, key_of, unpacked
+
+SCHEMA = 1
+SOURCE = "source"  # records that hold a source's own embedding
+FEWEST_FOR_DISTRIBUTIONS = 8  # sounds; fewer say nothing about a distribution
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A metric over the sounds on which it is defined; ``worst`` is the tenth percentile from its bad end."""
+
+    mean: float
+    median: float
+    worst: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One point.
+
+    Attributes:
+        sounds: how many were measured.
+        seconds: their length together.
+        kbps: true bit rate, containers included: all bytes over all seconds.
+        encode_speed, decode_speed: seconds of sound per second of wall time; ``_cpu``: per second of processor time.
+        metrics: by name, see `metrics.METRICS`.
+        to_paper: mel distance to what Heun-64 makes of the same code and seed.
+        diversity: mel distance between takes.
+        frechet, kernel: distances of the whitened hand-made embedding, see `embedding`.
+    """
+
+    method: str
+    profile: str
+    quality: str
+    sounds: int
+    seconds: float
+    metrics: dict[str, Spread]
+    kbps: float | None = None
+    encode_speed: float | None = None
+    encode_speed_cpu: float | None = None
+    decode_speed: float | None = None
+    decode_speed_cpu: float | None = None
+    to_paper: Spread | None = None
+    diversity: Spread | None = None
+    frechet: float | None = None
+    kernel: float | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All rows of a measurement, and the conditions under which they are comparable."""
+
+    conditions: dict[str, Any]
+    sounds: int
+    rows: tuple[Row, ...]
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    def find(self, profile: str = "", quality: str = "", method: str = CODEC) -> Row | None:
+        """The row of a point, None if it was not measured."""
+        wanted = (method, profile, quality)
+        return next((r for r in self.rows if (r.method, r.profile, r.quality) == wanted), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON knows it."""
+        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+
+    def to_json(self) -> str:
+        """The text of summary.json."""
+        return json.dumps(self.as_dict(), indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Summary:
+        """Inverse of `to_json`.
+
+        Raises:
+            SpressoError: ``bad_summary``.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data.pop("schema") != SCHEMA:
+                raise ValueError("written by another release")
+            rows = tuple(_row_of(row) for row in data.pop("rows"))
+            return cls(rows=rows, **data)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SpressoError(
+                f"{path} is no summary of measurements that this release reads: {error}",
+                code="bad_summary",
+                hint="Name the summary.json that 'spresso evaluate --out FOLDER' wrote.",
+                exit_code=ExitCode.USAGE,
+            ) from error
+
+
+def _row_of(data: dict[str, Any]) -> Row:
+    metrics = {name: Spread(**spread) for name, spread in data.pop("metrics").items()}
+    spreads = {k: Spread(**data[k]) if data.get(k) else None for k in ("to_paper", "diversity")}
+    return Row(metrics=metrics, **{**data, **spreads})
+
+
+def summarise(conditions: dict[str, Any], records: Iterable[Record], points: Sequence[Point]) -> Summary:
+    """One row per point of ``points`` that has records, in their order."""
+    by_key: dict[tuple[str, str, str], list[Record]] = {}
+    for record in records:
+        by_key.setdefault(key_of(record)[1:], []).append(record)
+    sources = {r["sound"]: unpacked(r["embedding"], DIMENSIONS) for r in by_key.get((SOURCE, "", ""), [])}
+    rows = tuple(_row(by_key[point.key], sources) for point in points if point.key in by_key)
+    return Summary(dict(conditions), len(sources), rows)
+
+
+def _row(records: list[Record], sources: dict[str, Embedding]) -> Row:
+    first = records[0]
+    seconds = sum(r["seconds"] for r in records)
+
+    def spread(values: Iterable[float | None], better: str = "lower") -> Spread | None:
+        defined = np.array([v for v in values if v is not None])
+        if not len(defined):
+            return None
+        bad_end = np.abs(defined) if better == "zero" else defined
+        mean, median, worst = (
+            round(float(v), 6)
+            for v in (defined.mean(), np.median(defined), np.quantile(bad_end, 0.1 if better == "higher" else 0.9))
+        )
+        return Spread(mean, median, worst, len(defined))
+
+    def speed(name: str) -> float | None:
+        spent = [r[name] for r in records if name in r]
+        return round(seconds / sum(spent), 3) if len(spent) == len(records) and sum(spent) > 0 else None
+
+    spreads = {name: spread((r["metrics"].get(name) for r in records), m.better) for name, m in METRICS.items()}
+    frechet, kernel = _distributions(records, sources)
+    return Row(
+        method=first["method"],
+        profile=first["profile"],
+        quality=first["quality"],
+        sounds=len(records),
+        seconds=round(seconds, 3),
+        metrics={name: s for name, s in spreads.items() if s is not None},
+        kbps=round(sum(r["bytes"] for r in records) * 8 / seconds / 1000, 6) if "bytes" in first else None,
+        encode_speed=speed("encode_wall_s"),
+        encode_speed_cpu=speed("encode_cpu_s"),
+        decode_speed=speed("decode_wall_s"),
+        decode_speed_cpu=speed("decode_cpu_s"),
+        to_paper=spread(r.get("to_paper") for r in records),
+        diversity=spread(r.get("diversity") for r in records),
+        frechet=frechet,
+        kernel=kernel,
+    )
+
+
+def _distributions(records: list[Record], sources: dict[str, Embedding]) -> tuple[float | None, float | None]:
+    if len(records) < FEWEST_FOR_DISTRIBUTIONS:
+        return None, None
+    pairs = [(sources[r["sound"]], unpacked(r["embedding"], DIMENSIONS)) for r in records]
+    reference_WE, decoded_WE = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
+    sounds_W = np.repeat(np.arange(len(pairs)), [len(reference) for reference, _ in pairs])
+    whiten = Whitening.of(reference_WE)
+    reference_WD, decoded_WD = whiten(reference_WE), whiten(decoded_WE)
+    frechet = frechet_distance(decoded_WD, reference_WD)
+    return round(frechet, 6), round(kernel_distance(decoded_WD, reference_WD, sounds_W), 6)
