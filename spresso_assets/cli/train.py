@@ -27,15 +27,21 @@ Rate = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file with one table per stage.", dir_okay=False)]
 Preset = Annotated[str, typer.Option("--preset", help="Model size: full, small or tiny.")]
-Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+Device = Annotated[str, typer.Option("--device", help="cpu or cuda; under torchrun, every process has its own GPU.")]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 lets torch decide.")]
 
 
-def _setup(threads: int) -> None:
+def _setup(threads: int, device: str = "cpu") -> str:
+    """Threads, and the other processes of a run under torchrun; returns the device of this process."""
     import torch
+
+    from spresso_assets.training.ranks import join, own_device
 
     if threads:
         torch.set_num_threads(threads)
+    device = own_device(device)
+    join()
+    return device
 
 
 def _model(preset: str, config: Path | None) -> Any:
@@ -97,8 +103,10 @@ def prepare(
 ) -> None:
     """Analyse every sound once and cache its latents."""
     from spresso_assets.training.data import build_cache
+    from spresso_assets.training.ranks import stay_alone
     from spresso_assets.training.source import write_statistics
 
+    stay_alone("train prepare")
     model, source = _source(run, base, preset, config)
     _report(build_cache(data, run / "data", model.autoencoder, procedural=procedural))
     if source.base is not None:
@@ -118,10 +126,12 @@ def autoencoder(
 ) -> None:
     """The AudioAE's decoder (independent of the other stages; they need only 'prepare')."""
     from spresso_assets.training.autoencoder import AutoencoderTrainingConfig, build_wave_cache, train_autoencoder
+    from spresso_assets.training.ranks import join
 
-    _setup(threads)
-    if not (run / "data" / "waves-val.safetensors").exists():
+    device = _setup(threads, device)
+    if join().leads and not (run / "data" / "waves-val.safetensors").exists():
         build_wave_cache(data, run / "data")
+    join().wait()
     loop = _loop(config, "autoencoder", max_minutes=max_minutes)
     cfg = _options(config, "autoencoder", AutoencoderTrainingConfig())
     _report(
@@ -144,7 +154,7 @@ def prior(
     """Stage 1: the diffusion prior on latents alone."""
     from spresso_assets.training.prior import train_prior
 
-    _setup(threads)
+    device = _setup(threads, device)
     loop = _loop(config, "prior", max_minutes=max_minutes)
     _report(train_prior(_model(preset, config), run / "data", run / "prior", loop, resume=resume, device=device))
 
@@ -169,7 +179,7 @@ def adapter(
     from spresso_assets.training.adapter import AdapterConfig, train_adapter
     from spresso_assets.training.source import stage_folder
 
-    _setup(threads)
+    device = _setup(threads, device)
     loop = _loop(config, "adapter", max_minutes=max_minutes)
     cfg = _options(config, "adapter", AdapterConfig())
     model, source = _source(run, base, preset, config)
@@ -193,8 +203,10 @@ def quantizer(
     from safetensors.torch import load_file, save_file
 
     from spresso_assets.training.quantizer import QuantizerTrainingConfig, train_quantizer
+    from spresso_assets.training.ranks import stay_alone
     from spresso_assets.training.vectors import collect_vectors
 
+    stay_alone("train quantizer")
     _setup(threads)
     model, source = _source(run, base, preset, config)
     out = run / "quantizer" / rate
@@ -236,7 +248,7 @@ def finetune(
     from spresso_assets.training.finetune import FinetuneConfig, train_finetune
     from spresso_assets.training.source import stage_folder
 
-    _setup(threads)
+    device = _setup(threads, device)
     model, source = _source(run, base, preset, config)
     loop = _loop(config, "finetune", max_minutes=max_minutes)
     cfg = _options(config, "finetune", FinetuneConfig())
@@ -261,13 +273,33 @@ def distill(
     from spresso_assets.training.distill import DistillConfig, train_distill
     from spresso_assets.training.source import stage_folder
 
-    _setup(threads)
+    device = _setup(threads, device)
     model, source = _source(run, base, preset, config)
     loop = _loop(config, "distill", max_minutes=max_minutes, lr=1e-3)
     cfg = _options(config, "distill", DistillConfig())
     model = _one_rate(model, rate)
     quantizers, out = source.quantizers(model), run / stage_folder("distill", model)
     _report(train_distill(model, run / "data", source, quantizers, out, loop, cfg, resume=resume, device=device))
+
+
+@app.command()
+def ema(
+    stage: Annotated[str, typer.Argument(help="Stage of the run, for example adapter, or adapter/25hz.")],
+    run: Run = Path("runs/small"),
+    sigma_rel: Annotated[
+        float | None, typer.Option(help="Relative width of the average; needs snapshots (snapshot_steps).")
+    ] = None,
+    best: Annotated[bool, typer.Option("--best", help="Take the weights of the best evaluation instead.")] = False,
+) -> None:
+    """Choose which averaged weights of a stage count for later stages and the bundle."""
+    from spresso_assets.training.ema import use_best, write_average
+
+    if best == (sigma_rel is not None):
+        raise typer.BadParameter("give either --sigma-rel or --best")
+    if sigma_rel is not None:
+        typer.echo(f"distance\t{write_average(run / stage, sigma_rel):.4f}")
+    else:
+        typer.echo(f"step\t{use_best(run / stage)}")
 
 
 @app.command()

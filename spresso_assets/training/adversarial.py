@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from spresso_assets.errors import ExitCode, SpressoError
 from spresso_assets.training.checkpoint import optimizer_tensors, restore_optimizer, strip
 from spresso_assets.training.discriminators import FULL_CHANNELS, Discriminators
 from spresso_assets.training.ranks import join
@@ -37,6 +38,15 @@ class AdversaryConfig:
     decay: float = 0.999996
     clip_norm: float = 10.0
 
+    def __post_init__(self) -> None:
+        if self.discriminators not in ("none", "mrd", "full"):
+            raise SpressoError(
+                f"unknown discriminators '{self.discriminators}'",
+                code="bad_config",
+                hint="Known: none, mrd, full.",
+                exit_code=ExitCode.USAGE,
+            )
+
 
 def discriminator_loss(real: Maps, fake: Maps) -> Tensor:
     """mean (1 - D(x))^2 + mean D(x^)^2, summed over discriminators (LSGAN, Mao et al. 2017)."""
@@ -59,7 +69,7 @@ class Adversary:
     """Discriminators with an optimiser of their own. Its state belongs into the checkpoint (`Loop(kept=...)`)."""
 
     def __init__(self, cfg: AdversaryConfig, device: torch.device, *, bf16: bool = False) -> None:
-        assert cfg.discriminators != "none"
+        assert cfg.discriminators != "none"  # then there is no adversary
         self.cfg, self.device, self.bf16 = cfg, device, bf16
         self.ranks = join()
         self.networks = Discriminators(cfg.discriminators, cfg.channels).to(device)

@@ -10,20 +10,28 @@ compute allows. Its latents are standardised at the end, when they no longer mov
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from spresso_assets.codec.autoencoder import AudioAE
-from spresso_assets.codec.config import HOP, ModelConfig
+from spresso_assets.codec.config import HOP, SAMPLE_RATE, ModelConfig
 from spresso_assets.errors import SpressoError
+from spresso_assets.training.adversarial import Adversary, AdversaryConfig
 from spresso_assets.training.data import list_items, load_mono, procedural_sounds
 from spresso_assets.training.denoising import has_fast_bf16
 from spresso_assets.training.loop import Loop, LoopConfig, load_checkpoint, save_checkpoint
-from spresso_assets.training.losses import ComplexSpectrum, MultiResolutionMel, TonalMagnitude, noise_to_signal
+from spresso_assets.training.losses import (
+    ComplexSpectrum,
+    MultiResolutionMel,
+    MultiScaleMel,
+    TonalMagnitude,
+    noise_to_signal,
+)
 from spresso_assets.training.source import read_statistics
 
 LAPPED = ("autoencoder.encoder.lapped.", "autoencoder.decoder.lapped.")
@@ -40,9 +48,13 @@ class AutoencoderTrainingConfig:
         refine_steps, latent_noise, tonal_weight: of the vocoder. Refinement steps in the graph; the largest std (x0
             units, sigma_data = 0.5) of noise added to latents, as the decoder must bear what a sampler hands it; and
             the weight of steady partials.
-        complex_weight, noise_to_signal_weight, bottleneck_noise, latent_penalty: of the learned pair. Weights of the
-            complex spectrum's error and of the waveform's error in bel; std of the noise added to latents, relative
-            to each channel's own; and the pull of latents towards zero (the KL term of a posterior of fixed variance).
+        complex_weight, noise_to_signal_weight, waveform_weight, bottleneck_noise, latent_penalty: of the learned
+            pair. Weights of the complex spectrum's error, of the waveform's error in bel and of its mean absolute
+            error; std of the noise added to latents, relative to each channel's own; and the pull of latents towards
+            zero (the KL term of a posterior of fixed variance).
+        mel: which mel loss the learned pair has: ``power`` (mean over five scales) or ``dac`` (sum over seven; its
+            weight there is 15).
+        adversary: discriminators and their part in the loss, for both.
     """
 
     clip_frames: int = 100
@@ -53,8 +65,11 @@ class AutoencoderTrainingConfig:
     tonal_weight: float = 0.3
     complex_weight: float = 1.0
     noise_to_signal_weight: float = 0.3
+    waveform_weight: float = 0.0
     bottleneck_noise: float = 0.02
     latent_penalty: float = 1e-3
+    mel: Literal["power", "dac"] = "power"
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
 
 
 def build_wave_cache(data: Path, out: Path, *, manifest: Path | None = None, procedural: int = 100) -> None:
@@ -126,11 +141,25 @@ def train_autoencoder(
         autoencoder.mean_C.copy_(mean_C)
         autoencoder.std_C.copy_(std_C)
     objective = (Fidelity if learned else Vocoder)(autoencoder, cfg, torch.device(device))
+    adversary = None
+    if cfg.adversary.discriminators != "none":
+        adversary = Adversary(cfg.adversary, torch.device(device), bf16=objective.bf16)
 
     def step(generator: torch.Generator, _fraction: float) -> tuple[Tensor, dict[str, float]]:
-        return objective.loss(train.batch(cfg.batch, cfg.clip_frames * HOP, generator).to(device), generator)
+        audio_BN = train.batch(cfg.batch, cfg.clip_frames * HOP, generator).to(device)
+        estimate_BN, loss, values = objective.loss(audio_BN, generator)
+        if adversary is not None and runner.step >= cfg.adversary.start:
+            played, more = adversary.play(audio_BN, estimate_BN)
+            loss, values = loss + played, values | more
+        return loss, values
 
     def evaluate() -> dict[str, float]:
+        for i in range(min(3, len(val.length_I))):
+            audio_BN = val.clip(i, 2 * cfg.clip_frames * HOP)[None].to(device)
+            noise_BN = torch.randn(audio_BN.shape, generator=torch.Generator().manual_seed(i)).to(device)
+            decoded_BN = autoencoder.decode(autoencoder.encode(audio_BN), noise_BN)
+            runner.sound(f"val {i}", audio_BN[0], SAMPLE_RATE)
+            runner.sound(f"val {i} decoded", decoded_BN[0], SAMPLE_RATE)
         generator = torch.Generator().manual_seed(5)
         values: dict[str, list[float]] = {}
         for i in range(0, len(val.length_I), 4):
@@ -139,7 +168,16 @@ def train_autoencoder(
                 values.setdefault(key, []).append(value)
         return {k: sum(v) / len(v) for k, v in values.items()}
 
-    runner = Loop({"autoencoder": autoencoder}, loop, out, resume=resume, slow=LAPPED)
+    runner = Loop(
+        {"autoencoder": autoencoder},
+        loop,
+        out,
+        resume=resume,
+        slow=LAPPED,
+        kept={"adversary": adversary} if adversary is not None else {},
+        # The learned pair has no statistics before its end, and its earlier weights could not be used.
+        best_by=None if learned else "mel_refine4",
+    )
     result = runner.run(step, evaluate, "autoencoder")
     if learned:
         runner.swap_ema()
@@ -157,7 +195,8 @@ class Vocoder:
         self.mel, self.tonal = MultiResolutionMel().to(device), TonalMagnitude().to(device)
         self.bf16 = has_fast_bf16(device)
 
-    def loss(self, audio_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, audio_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, dict[str, float]]:
+        """Estimate [B, N], its loss, and values to log."""
         with torch.no_grad():
             x0_BTC = self.autoencoder.encode(audio_BN)
         std_B11 = torch.rand(len(x0_BTC), 1, 1, generator=generator) * self.cfg.latent_noise
@@ -167,7 +206,7 @@ class Vocoder:
             estimate_BN = self.autoencoder.decode(x0_BTC, noise_BN, self.cfg.refine_steps).float()
         mel, tonal = self.mel(estimate_BN, audio_BN), self.tonal(estimate_BN, audio_BN)
         values = {"mel": float(mel.detach()), "tonal": float(tonal.detach())}
-        return self.cfg.mel_weight * mel + self.cfg.tonal_weight * tonal, values
+        return estimate_BN, self.cfg.mel_weight * mel + self.cfg.tonal_weight * tonal, values
 
     def judge(self, audio_BN: Tensor, generator: torch.Generator) -> dict[str, float]:
         noise_BN = torch.randn(audio_BN.shape, generator=generator).to(self.device)
@@ -184,7 +223,8 @@ class Fidelity:
 
     def __init__(self, autoencoder: AudioAE, cfg: AutoencoderTrainingConfig, device: torch.device) -> None:
         self.autoencoder, self.cfg, self.device = autoencoder, cfg, device
-        self.mel, self.spectrum = MultiResolutionMel().to(device), ComplexSpectrum().to(device)
+        self.measure, self.spectrum = MultiResolutionMel().to(device), ComplexSpectrum().to(device)
+        self.mel = MultiScaleMel().to(device) if cfg.mel == "dac" else self.measure
         self.bf16 = has_fast_bf16(device)
 
     def reconstruct(self, audio_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -196,19 +236,21 @@ class Fidelity:
             noisy_BTC = x0_BTC + self.cfg.bottleneck_noise * std_C * noise_BTC
             return self.autoencoder.decode(noisy_BTC, torch.zeros_like(audio_BN)).float(), x0_BTC
 
-    def loss(self, audio_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, audio_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, dict[str, float]]:
+        """Estimate [B, N], its loss, and values to log."""
         cfg = self.cfg
         estimate_BN, x0_BTC = self.reconstruct(audio_BN, generator)
         mel, spectrum = self.mel(estimate_BN, audio_BN), self.spectrum(estimate_BN, audio_BN)
         error = noise_to_signal(estimate_BN, audio_BN)
         loss = cfg.mel_weight * mel + cfg.complex_weight * spectrum + cfg.noise_to_signal_weight * error
-        loss = loss + cfg.latent_penalty * x0_BTC.square().mean() / 2
-        values = {"mel": mel, "complex": spectrum, "snr_db": -10 * error}
-        return loss, {k: float(v.detach()) for k, v in values.items()}
+        waveform = (estimate_BN - audio_BN).abs().mean()
+        loss = loss + cfg.waveform_weight * waveform + cfg.latent_penalty * x0_BTC.square().mean() / 2
+        values = {"mel": mel, "complex": spectrum, "snr_db": -10 * error, "waveform": waveform}
+        return estimate_BN, loss, {k: float(v.detach()) for k, v in values.items()}
 
     def judge(self, audio_BN: Tensor, _generator: torch.Generator) -> dict[str, float]:
         estimate_BN = self.autoencoder.decode(self.autoencoder.encode(audio_BN), torch.zeros_like(audio_BN))
-        return {"mel": float(self.mel(estimate_BN, audio_BN)), "si_sdr_db": si_sdr_db(estimate_BN, audio_BN)}
+        return {"mel": float(self.measure(estimate_BN, audio_BN)), "si_sdr_db": si_sdr_db(estimate_BN, audio_BN)}
 
 
 def si_sdr_db(estimate_1N: Tensor, target_1N: Tensor) -> float:

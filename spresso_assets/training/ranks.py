@@ -106,7 +106,7 @@ class Ranks:
         """Return once every rank has come here."""
         if self.count > 1:
             with _told():
-                dist.barrier()
+                dist.all_reduce(torch.zeros(1))  # on the CPU: a barrier would pick a GPU by itself
 
 
 def join() -> Ranks:
@@ -117,11 +117,31 @@ def join() -> Ranks:
     """
     if dist.is_initialized():
         return Ranks(dist.get_rank(), dist.get_world_size())
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if not _started_together():
         return Ranks()
     with _told():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
+        # No backend named: gloo between CPUs, and NCCL between GPUs where there are some.
+        dist.init_process_group(timeout=_PATIENCE)
     return join()
+
+
+def stay_alone(what: str) -> None:
+    """For steps that gain nothing from several processes.
+
+    Raises:
+        SpressoError: ``one_process`` under torchrun.
+    """
+    if _started_together():
+        raise SpressoError(
+            f"{what} runs in one process",
+            code="one_process",
+            hint="Start it without torchrun.",
+            exit_code=ExitCode.USAGE,
+        )
+
+
+def _started_together() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def own_device(device: str) -> str:
