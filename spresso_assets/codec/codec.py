@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +12,20 @@ import torch
 
 from spresso_assets.codec import bitstream
 from spresso_assets.codec.autoencoder import AudioAE
-from spresso_assets.codec.config import OPERATING_POINTS, ModelConfig, OperatingPoint
-from spresso_assets.codec.decoding import QUALITIES, Quality, SoundDecoder
-from spresso_assets.codec.encoding import Audio, SoundEncoder
+from spresso_assets.codec.bitstream import SprHeader
+from spresso_assets.codec.config import HOP, OPERATING_POINTS, ModelConfig, OperatingPoint
+from spresso_assets.codec.decoding import BATCH_FRAMES, QUALITIES, Quality, SoundDecoder
+from spresso_assets.codec.encoding import Audio, OpenBlocks, SoundEncoder, Tokens
 from spresso_assets.codec.latent_encoder import LatentEncoder
 from spresso_assets.codec.networks import Networks
 from spresso_assets.codec.quantizer import QINCo2
+from spresso_assets.codec.rolling import Rolling
 from spresso_assets.codec.transformer import Transformer
 from spresso_assets.errors import ExitCode, SpressoError
 
 __all__ = ["QUALITIES", "Quality", "SPresso"]
+
+ARRAY_BLOCK = 1 << 18
 
 
 class SPresso:
@@ -29,6 +35,7 @@ class SPresso:
         config: sizes. autoencoder, transformer, encoder: modules in eval mode with merged adapters.
         quantizers: by frame-rate name; may lack rates that were not trained.
         weights_sha256: identity of the weights; its first six digits go into every stream.
+        student_updates: low-rank updates of the few-step student, if the bundle has one (see `student`).
     """
 
     def __init__(
@@ -40,6 +47,7 @@ class SPresso:
         quantizers: dict[str, QINCo2],
         weights_sha256: str,
         device: str = "cpu",
+        student_updates: dict[str, torch.Tensor] | None = None,
     ) -> None:
         self.config, self.name, self.weights_sha256 = config, config.name, weights_sha256
         on = torch.device(device)
@@ -50,6 +58,7 @@ class SPresso:
             encoder.eval().to(on),
             {rate: q.eval() for rate, q in quantizers.items()},
             on,
+            student_updates or {},
         )
         self.encoding = SoundEncoder(self.networks, self.model_id)
         self.decoding = SoundDecoder(self.networks)
@@ -84,20 +93,46 @@ class SPresso:
         return self.encode_many([(audio_CN, sample_rate)], point, channel_mode)[0]
 
     def encode_many(self, sounds: Iterable[tuple[Audio, int]], point: str, channel_mode: str = "mono") -> list[bytes]:
-        """Several sounds -> .spr bytes each; sounds of one padded length share a batch. See `encode`."""
+        """Several sounds -> .spr bytes each; short sounds of one padded length share a batch. See `encode`."""
         op = self.operating_point(point)
-        plans = [self.encoding.prepare(audio_CN, rate, op, channel_mode) for audio_CN, rate in sounds]
-        tokens_by_signal = self.encoding.codes([x for p in plans for x in p.signals], op)
-        streams, taken = [], 0
-        for plan in plans:
-            rows = tokens_by_signal[taken : taken + len(plan.signals)]
-            taken += len(plan.signals)
-            if not rows:
-                streams.append(bitstream.pack(plan.header))
+        streams: dict[int, bytes] = {}
+        batches: dict[tuple[int, int], list[_Short]] = defaultdict(list)
+        for i, (audio_CN, sample_rate) in enumerate(sounds):
+            blocks = _blocks(audio_CN)
+            header = self.encoding.survey(blocks, sample_rate, op, channel_mode)
+            frames = self.encoding.frames(header, op.rate)
+            if header.silent or not self.encoding.fits_one_window(frames, op.rate):
+                streams[i] = self._encode(header, blocks, op)
                 continue
-            payload = np.stack([r[: plan.header.frames] for r in rows])
-            streams.append(bitstream.pack(plan.header, payload if len(rows) > 1 else payload[0]))
-        return streams
+            batches[frames, header.coded_channels].append(_Short(i, header, blocks))
+        for (frames, channels), batch in batches.items():
+            step = max(1, BATCH_FRAMES // (frames * channels))
+            for at in range(0, len(batch), step):
+                group = batch[at : at + step]
+                signals = [Rolling(self.encoding.signal(s.header, s.blocks)).take(0, frames * HOP) for s in group]
+                tokens_BFX = self.encoding.tokens([np.concatenate(signals)], frames, op)
+                for short, rows in zip(group, np.split(tokens_BFX, len(group)), strict=True):
+                    streams[short.index] = _pack(short.header, rows)
+        return [streams[i] for i in range(len(streams))]
+
+    def encode_stream(self, open_blocks: OpenBlocks, sample_rate: int, point: str, channel_mode: str = "mono") -> bytes:
+        """A sound of any length -> .spr bytes, the same that `encode` makes of it; only its codes are held in memory.
+
+        Args:
+            open_blocks: opens the sound anew and gives its samples, float [C, n] in blocks of any size. It is called
+                twice: the level of the whole sound must be known before its first code.
+
+        Raises:
+            SpressoError: as `encode`; ``changed_while_reading`` if the two readings differ in length.
+        """
+        op = self.operating_point(point)
+        return self._encode(self.encoding.survey(open_blocks, sample_rate, op, channel_mode), open_blocks, op)
+
+    def _encode(self, header: SprHeader, open_blocks: OpenBlocks, op: OperatingPoint) -> bytes:
+        if header.silent:
+            return bitstream.pack(header)
+        frames = self.encoding.frames(header, op.rate)
+        return _pack(header, self.encoding.tokens(self.encoding.signal(header, open_blocks), frames, op))
 
     def operating_point(self, name: str) -> OperatingPoint:
         """Look up an operating point that this bundle can do."""
@@ -109,6 +144,13 @@ class SPresso:
                 exit_code=ExitCode.USAGE,
             )
         op = OPERATING_POINTS[name]
+        if op.rate not in self.config.rates:
+            raise SpressoError(
+                f"the bundle '{self.name}' does not do {op.rate}",
+                code="no_rate",
+                hint=f"It does {', '.join(self.config.rates)}.",
+                exit_code=ExitCode.MODEL_MISSING,
+            )
         if op.codebooks is not None and op.rate not in self.networks.quantizers:
             raise SpressoError(
                 f"the bundle '{self.name}' has no quantizer for {op.rate}",
@@ -132,6 +174,24 @@ class SPresso:
             SpressoError: what `bitstream.unpack` raises; ``wrong_model`` if other weights made the stream;
                 ``unknown_quality``.
         """
+        header, blocks = self._opened(payload, seed, steps, quality)
+        audio_CN = np.empty((header.channels, header.samples), np.float32)
+        at = 0
+        for block in blocks:
+            audio_CN[:, at : at + block.shape[1]] = block
+            at += block.shape[1]
+        return audio_CN, header.sample_rate
+
+    def decode_stream(
+        self, payload: bytes, seed: int = 0, steps: int | None = None, quality: str = "default"
+    ) -> Iterator[Audio]:
+        """`decode` as blocks float32 [C, n], in memory that does not grow with length. Joined they are its result.
+
+        Rate, channels and length stand in the stream's header (`bitstream.read_header`).
+        """
+        return self._opened(payload, seed, steps, quality)[1]
+
+    def _opened(self, payload: bytes, seed: int, steps: int | None, quality: str) -> tuple[SprHeader, Iterator[Audio]]:
         header, tokens = bitstream.unpack(payload)
         if header.model_id != self.model_id:
             raise SpressoError(
@@ -140,4 +200,26 @@ class SPresso:
                 hint="Decode with the bundle that encoded it: 'spresso models list'.",
                 exit_code=ExitCode.MODEL_MISSING,
             )
-        return self.decoding.decode(header, tokens, seed, steps, quality), header.sample_rate
+        return header, self.decoding.stream(header, tokens, seed, steps, quality)
+
+
+@dataclass(frozen=True)
+class _Short:
+    """A sound that fits into one window and waits for others of its length."""
+
+    index: int
+    header: SprHeader
+    blocks: OpenBlocks
+
+
+def _blocks(audio_CN: Audio) -> OpenBlocks:
+    """A whole sound as a source of blocks: what is computed along the way then stays small."""
+    if np.ndim(audio_CN) != 2 or np.shape(audio_CN)[1] <= ARRAY_BLOCK:
+        return lambda: [audio_CN]
+    return lambda: (audio_CN[:, at : at + ARRAY_BLOCK] for at in range(0, audio_CN.shape[1], ARRAY_BLOCK))
+
+
+def _pack(header: SprHeader, tokens_CFX: Tokens) -> bytes:
+    """Drop what stands for padding, and the channel axis where there is one channel."""
+    tokens_CFX = tokens_CFX[:, : header.frames]
+    return bitstream.pack(header, tokens_CFX if header.channel_mode == "dual" else tokens_CFX[0])

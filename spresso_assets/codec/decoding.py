@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from spresso_assets.codec.bitstream import Payload, SprHeader
+from spresso_assets.codec.blending import solve_in_windows
 from spresso_assets.codec.config import HOP, POOLS, SAMPLE_RATE
 from spresso_assets.codec.diffusion import denoise
 from spresso_assets.codec.level import linear_gain
 from spresso_assets.codec.networks import Networks
 from spresso_assets.codec.noise import LATENT_STREAM, WAVEFORM_STREAM, frame_noise
-from spresso_assets.codec.sampling import Solver, dpm_solver_2m, heun, karras_sigmas, one_step, solve
-from spresso_assets.codec.windows import blend_weights, decode_windows
+from spresso_assets.codec.resampling import Resampler
+from spresso_assets.codec.rolling import Rolling
+from spresso_assets.codec.sampling import Solver, dpm_solver_2m, euler, heun, karras_sigmas, one_step
+from spresso_assets.codec.windows import decode_windows
 from spresso_assets.errors import ExitCode, SpressoError
 
 AE_CHUNK_FRAMES = 1000
 BATCH_FRAMES = 6000  # latent frames that go through a network at once
+SILENT_BLOCK = 1 << 16
 
 Audio = NDArray[np.float32]
 
@@ -40,38 +45,63 @@ class Quality:
     sigma_max: float
     start_scale: float = 1.0
 
+    def sigmas(self, steps: int | None = None) -> list[float]:
+        """Noise levels of so many steps, or of its own number, and 0."""
+        return karras_sigmas(steps or self.steps, self.sigma_min, self.sigma_max)
+
 
 QUALITIES: dict[str, Quality] = {
     # Diffusion only fills in what the sketch leaves open: from sigma = 5 (ten times sigma_data) 8 evaluations do what
     # 16 do from 20. Starting noise at three quarters is the best of both measures on val (docs/results.md).
     "default": Quality(dpm_solver_2m, 8, 0.02, 5.0, 0.75),
+    # Of bundles without a few-step student; with one, that is the preview.
     "preview": Quality(one_step, 1, 20.0, 20.0),
     "paper": Quality(heun, 64, 0.002, 80.0),
 }
 
 
 class SoundDecoder:
-    """Tokens -> audio, with the networks of one bundle. Stateless."""
+    """Tokens -> audio, with the networks of one bundle. Stateless.
+
+    A sound comes out in blocks, and nothing of it is held that is done with: memory does not grow with length.
+    """
 
     def __init__(self, networks: Networks) -> None:
         self.networks = networks
 
-    def decode(self, header: SprHeader, tokens: Payload, seed: int, steps: int | None, quality: str) -> Audio:
-        """Header and tokens of a stream -> float32 [C, N] at the rate of its source."""
+    def stream(self, header: SprHeader, tokens: Payload, seed: int, steps: int | None, quality: str) -> Iterator[Audio]:
+        """Header and tokens of a stream -> float32 blocks [C, n] at the rate of its source.
+
+        Raises:
+            SpressoError: ``unknown_quality``, ``no_quantizer``.
+        """
         if header.silent or not header.samples:
-            return np.zeros((header.channels, header.samples), np.float32)
-        rate = next(name for name, pool in POOLS.items() if pool == header.pool)
+            for at in range(0, header.samples, SILENT_BLOCK):
+                yield np.zeros((header.channels, min(SILENT_BLOCK, header.samples - at)), np.float32)
+            return
         rows = tokens if header.channel_mode == "dual" else tokens[None]
-        z_BFD = torch.stack([self.dequantise(torch.from_numpy(np.asarray(r)), rate, header.codebooks) for r in rows])
+        gain = linear_gain(round(header.gain_db * 2))
         length48 = math.ceil(header.samples * SAMPLE_RATE / header.sample_rate)
-        x0_BTC = self.sample(z_BFD, rate, seed, steps, quality)
-        audio_BN = self.synthesise(x0_BTC, seed)[:, :length48]
-        audio_BN *= linear_gain(round(header.gain_db * 2))
-        decoded = np.stack([_fit(_resample(a_N, header.sample_rate), header.samples) for a_N in audio_BN])
-        if header.channel_mode == "dual":
-            extra = np.broadcast_to(decoded.mean(0), (header.channels - 2, header.samples))
-            return np.concatenate([decoded, extra]).astype(np.float32)
-        return np.repeat(decoded, header.channels, 0).astype(np.float32)
+        resampler = Resampler(len(rows), SAMPLE_RATE, header.sample_rate)
+        left = header.samples
+        for audio_Bn in self._signal(header, rows, seed, steps, quality):
+            block = resampler.feed(audio_Bn[:, :length48] * gain)[:, :left]
+            length48, left = max(0, length48 - audio_Bn.shape[1]), left - block.shape[1]
+            if block.shape[1]:
+                yield _to_channels(block, header.channels)
+        block = resampler.finish()[:, :left]
+        if left:  # exactly as many samples as there were: resamplers may round a length either way
+            yield _to_channels(np.pad(block, ((0, 0), (0, left - block.shape[1]))), header.channels)
+
+    def _signal(self, header: SprHeader, rows: Payload, seed: int, steps: int | None, quality: str) -> Iterator[Audio]:
+        """Tokens [B, F, X] -> 48 kHz blocks [B, n] at the networks' level."""
+        rate = next(name for name, pool in POOLS.items() if pool == header.pool)
+        x0 = self.sample(rows, rate, header.codebooks, seed, steps, quality)
+        return self.synthesise(x0, self._frames(rows.shape[1], rate), seed)
+
+    def _frames(self, tokens: int, rate: str) -> int:
+        multiple = self.networks.config.frame_multiple(rate)
+        return -(-tokens * POOLS[rate] // multiple) * multiple
 
     def dequantise(self, tokens_FX: Tensor, rate: str, codebooks: int | None) -> Tensor:
         """Codes [F, M] or z [F, D] -> z [F, D]."""
@@ -87,8 +117,19 @@ class SoundDecoder:
         return quantizers[rate].decode(tokens_FX)
 
     @torch.inference_mode()
-    def sample(self, z_BFD: Tensor, rate: str, seed: int, steps: int | None = None, quality: str = "default") -> Tensor:
-        """z [B, F, D] -> x0 [B, T, C]; all rows start from the same noise, so channels of one sound stay together."""
+    def sample(
+        self,
+        tokens_BFX: Payload,
+        rate: str,
+        codebooks: int | None,
+        seed: int,
+        steps: int | None = None,
+        quality: str = "default",
+    ) -> Iterator[Audio]:
+        """Tokens [B, F, X] -> x0 in pieces [B, n, C].
+
+        All rows start from the same noise, so that the channels of one sound stay together.
+        """
         if quality not in QUALITIES:
             raise SpressoError(
                 f"unknown quality '{quality}'",
@@ -98,76 +139,71 @@ class SoundDecoder:
             )
         how = QUALITIES[quality]
         config, transformer, device = self.networks.config, self.networks.transformer, self.networks.device
-        multiple, pool = config.frame_multiple(rate), POOLS[rate]
-        frames = -(-z_BFD.shape[1] * pool // multiple) * multiple
-        windows = decode_windows(frames, config.window_frames, multiple)
-        weights = {
-            (a, b): torch.from_numpy(blend_weights(b - a, a == 0, b == frames))[:, None].to(device) for a, b in windows
-        }
-        z_BFD = z_BFD.to(device)
-        sketch_BTC = transformer.sketch(z_BFD, rate, frames)
-        batches = self._window_batches(windows, len(z_BFD), z_BFD.shape[1], pool)
-        sigma_data = config.sigma_data
+        solver, sigmas, start_scale = how.solver, how.sigmas(steps), how.start_scale
+        if quality == "preview" and config.student and steps is None:
+            transformer, solver, start_scale = self.networks.student, euler, config.student.start_scale
+            sigmas = [*config.student.sigmas, 0.0]
+        batch, pool = len(tokens_BFX), POOLS[rate]
+        windows = decode_windows(
+            self._frames(tokens_BFX.shape[1], rate), config.window_frames, config.frame_multiple(rate)
+        )
+        told: dict[int, tuple[Tensor, Tensor]] = {}  # what the code says about the windows on their way: z and sketch
 
-        def denoiser(x_BTC: Tensor, sigma: float) -> Tensor:
-            total_BTC, norm_T1 = torch.zeros_like(x_BTC), x_BTC.new_zeros(frames, 1)
-            for group in batches:
+        def tell(i: int) -> tuple[Tensor, Tensor]:
+            if i not in told:
+                start, stop = windows[i]
+                rows = np.ascontiguousarray(tokens_BFX[:, start // pool : stop // pool])
+                z_XD = self.dequantise(torch.from_numpy(rows).flatten(0, 1), rate, codebooks)
+                z_BFD = z_XD.view(batch, -1, z_XD.shape[1]).to(device)
+                told[i] = z_BFD, transformer.sketch(z_BFD, rate, stop - start)
+            return told[i]
+
+        def denoiser(indices: range, noisy: list[Tensor], sigma: float) -> list[Tensor]:
+            estimates: list[Tensor] = []
+            for _, group in itertools.groupby(zip(indices, noisy, strict=True), lambda row: tell(row[0])[0].shape[1]):
+                numbers, x = zip(*group, strict=True)
                 d_XTC = denoise(
                     transformer,
-                    torch.cat([x_BTC[:, a:b] for a, b in group]),
-                    torch.full((len(group) * len(x_BTC),), sigma, device=device),
-                    sigma_data,
-                    z_BFD=torch.cat([z_BFD[:, a // pool : b // pool] for a, b in group]),
+                    torch.cat(x),
+                    torch.full((len(numbers) * batch,), sigma, device=device),
+                    config.sigma_data,
+                    z_BFD=torch.cat([tell(i)[0] for i in numbers]),
                     rate=rate,
-                    sketch_BTC=torch.cat([sketch_BTC[:, a:b] for a, b in group]),
+                    sketch_BTC=torch.cat([tell(i)[1] for i in numbers]),
                 )
-                for (a, b), d_BTC in zip(group, d_XTC.split(len(x_BTC)), strict=True):
-                    weight_T1 = weights[a, b]
-                    total_BTC[:, a:b] += weight_T1 * d_BTC
-                    norm_T1[a:b] += weight_T1
-            return total_BTC / norm_T1
+                estimates += d_XTC.split(batch)
+            return estimates
 
-        sigmas = karras_sigmas(steps or how.steps, how.sigma_min, how.sigma_max)
-        noise_TC = torch.from_numpy(frame_noise(seed, LATENT_STREAM, 0, frames, config.autoencoder.channels))
-        start_BTC = (how.start_scale * sigmas[0] * noise_TC.to(device)).expand(len(z_BFD), -1, -1)
-        rest_BTC = solve(how.solver, denoiser, start_BTC, sigmas)
-        return sketch_BTC + rest_BTC * (transformer.residual_std(rate) / sigma_data)
+        def noise(start: int, stop: int) -> Tensor:
+            noise_TC = frame_noise(seed, LATENT_STREAM, start, stop - start, config.autoencoder.channels)
+            start_TC = start_scale * sigmas[0] * torch.from_numpy(noise_TC).to(device)
+            return start_TC.expand(batch, -1, -1)
 
-    @staticmethod
-    def _window_batches(
-        windows: list[tuple[int, int]], rows: int, tokens: int, pool: int
-    ) -> list[list[tuple[int, int]]]:
-        """Windows that go through the network together: equal token counts, at most BATCH_FRAMES frames.
-
-        Only the last window can differ: padding up to whole patches adds frames that no token stands for.
-        """
-        per_call = max(1, BATCH_FRAMES // ((windows[0][1] - windows[0][0]) * rows))
-        whole = [w for w in windows if w[1] // pool <= tokens]
-        ragged = [[w] for w in windows if w[1] // pool > tokens]
-        return [whole[i : i + per_call] for i in range(0, len(whole), per_call)] + ragged
+        group = max(1, BATCH_FRAMES // ((windows[0][1] - windows[0][0]) * batch))
+        scale_C = transformer.residual_std(rate) / config.sigma_data
+        pieces = solve_in_windows(solver, denoiser, noise, sigmas, windows, group)
+        for i, rest_BTC in enumerate(pieces):
+            x0_BTC = tell(i)[1][:, : rest_BTC.shape[1]] + rest_BTC * scale_C
+            del told[i]
+            yield x0_BTC.cpu().numpy()
 
     @torch.inference_mode()
-    def synthesise(self, x0_BTC: Tensor, seed: int) -> Audio:
-        """x0 [B, T, C] -> 48 kHz float32 [B, 480 T], in chunks with context: memory does not grow with the network."""
-        autoencoder = self.networks.autoencoder
-        frames, margin = x0_BTC.shape[1], autoencoder.margin
-        pieces = []
+    def synthesise(self, x0: Iterable[Audio], frames: int, seed: int) -> Iterator[Audio]:
+        """Pieces of x0 [B, n, C], ``frames`` in all -> 48 kHz float32 blocks [B, m], in chunks with context."""
+        autoencoder, device = self.networks.autoencoder, self.networks.device
+        margin, x0_BTC = autoencoder.margin, Rolling(x0)
         for start in range(0, frames, AE_CHUNK_FRAMES):
             stop = min(frames, start + AE_CHUNK_FRAMES)
             low, high = max(0, start - margin), min(frames, stop + margin)
+            chunk_BTC = torch.from_numpy(x0_BTC.take(low, high)).to(device)
             noise_N = torch.from_numpy(frame_noise(seed, WAVEFORM_STREAM, low, high - low, HOP)).reshape(1, -1)
-            noise_BN = noise_N.to(self.networks.device).expand(len(x0_BTC), -1)
-            audio_BN = autoencoder.decode(x0_BTC[:, low:high], noise_BN)
-            pieces.append(audio_BN[:, (start - low) * HOP : (stop - low) * HOP].cpu().numpy())
-        return np.concatenate(pieces, 1)
+            audio_BN = autoencoder.decode(chunk_BTC, noise_N.to(device).expand(len(chunk_BTC), -1))
+            yield audio_BN[:, (start - low) * HOP : (stop - low) * HOP].cpu().numpy()
 
 
-def _resample(audio_N: Audio, target: int) -> Audio:
-    if target == SAMPLE_RATE or not len(audio_N):
-        return np.asarray(audio_N, np.float32)
-    return np.asarray(soxr.resample(audio_N, SAMPLE_RATE, target, quality="HQ"), np.float32)
-
-
-def _fit(audio_N: Audio, samples: int) -> Audio:
-    """Exactly ``samples`` long: resamplers may round a length either way."""
-    return np.pad(audio_N[:samples], (0, max(0, samples - len(audio_N))))
+def _to_channels(audio_BN: Audio, channels: int) -> Audio:
+    """Coded channels to those of the source: one is repeated; beyond two, the others get the mean."""
+    if len(audio_BN) == 1:
+        return np.repeat(audio_BN, channels, 0).astype(np.float32)
+    extra = np.broadcast_to(audio_BN.mean(0), (channels - 2, audio_BN.shape[1]))
+    return np.concatenate([audio_BN, extra]).astype(np.float32)

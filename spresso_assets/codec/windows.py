@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 CONTEXT_FRAMES = 50  # what a kept token sees at least on each side, away from the ends of the sound
 RAMP_FRAMES = 100
 
+Span = tuple[int, int]  # first frame, and the one after the last
+
 
 @dataclass(frozen=True)
 class Window:
@@ -49,7 +51,7 @@ def encode_windows(frames: int, limit: int, multiple: int) -> list[Window]:
     return windows
 
 
-def decode_windows(frames: int, limit: int, multiple: int) -> list[tuple[int, int]]:
+def decode_windows(frames: int, limit: int, multiple: int) -> list[Span]:
     """(start, stop) of overlapping windows on the token grid; all of one length, the last one shifted left."""
     length = window_length(limit, multiple)
     if frames <= length:

@@ -11,6 +11,8 @@ from spresso_assets.codec import bitstream
 from spresso_assets.codec.bundle import load_bundle, read_config, weights_hash, write_random_bundle
 from spresso_assets.codec.codec import SPresso
 from spresso_assets.codec.config import OPERATING_POINTS, PRESETS, ModelConfig
+from spresso_assets.codec.encoding import OpenBlocks
+from spresso_assets.codec.rolling import Rolling
 from spresso_assets.errors import ExitCode, SpressoError
 
 
@@ -70,15 +72,79 @@ def test_same_seed_same_bytes_another_seed_differs(codec: SPresso) -> None:
     assert np.abs(first - other).max() > 1e-3
 
 
-def test_encoding_is_deterministic_and_batching_changes_nothing(codec: SPresso) -> None:
+def test_encoding_is_deterministic_and_batching_only_rounds(codec: SPresso) -> None:
     sounds = [(_sound(30_000 + 7 * i, seed=i), 48_000) for i in range(4)]
-    assert codec.encode_many(sounds, "1.32kbps") == [codec.encode(*s, "1.32kbps") for s in sounds]
+    assert codec.encode_many(sounds, "1.32kbps") == codec.encode_many(sounds, "1.32kbps")
+    for together, sound in zip(codec.encode_many(sounds, "11hz"), sounds, strict=True):
+        z_FD, alone_FD = bitstream.unpack(together)[1], bitstream.unpack(codec.encode(*sound, "11hz"))[1]
+        np.testing.assert_allclose(z_FD, alone_FD, atol=5e-3)  # stored in 16 bits
+
+
+def test_sounds_of_all_lengths_come_back_in_their_order(codec: SPresso) -> None:
+    sounds = [(_sound(n, seed=n), 48_000) for n in (500_000, 4800, 0, 30_000, 4800)]
+    lengths = [bitstream.read_header(stream).samples for stream in codec.encode_many(sounds, "1hz")]
+    assert lengths == [500_000, 4800, 0, 30_000, 4800]
+
+
+def _cut(audio_CN: np.ndarray, size: int) -> OpenBlocks:
+    return lambda: (audio_CN[:, at : at + size] for at in range(0, audio_CN.shape[1], size))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate", "channels", "mode", "point", "size"),
+    [
+        (0.7, 44_100, 1, "mono", "2.5kbps", 1000),
+        (13.3, 48_000, 1, "mono", "1.32kbps", 4801),
+        (11.1, 44_100, 2, "dual", "0.096kbps", 65_536),
+        (6.2, 96_000, 3, "mono", "25hz", 300_001),
+    ],
+)
+def test_a_sound_in_blocks_gives_the_stream_of_the_whole(
+    codec: SPresso, seconds: float, rate: int, channels: int, mode: str, point: str, size: int
+) -> None:
+    audio_CN = _sound(int(seconds * rate), channels, seed=5)
+    assert codec.encode_stream(_cut(audio_CN, size), rate, point, mode) == codec.encode(audio_CN, rate, point, mode)
+
+
+def test_a_sound_that_changes_between_its_two_readings_is_refused(codec: SPresso) -> None:
+    lengths = iter((48_000, 47_999))
+    with pytest.raises(SpressoError) as caught:
+        codec.encode_stream(lambda: [_sound(next(lengths))], 48_000, "1hz")
+    assert caught.value.code == "changed_while_reading"
+
+
+@pytest.mark.parametrize(("rate", "mode", "point"), [(48_000, "mono", "1.32kbps"), (44_100, "dual", "0.3kbps")])
+def test_decoded_blocks_are_the_whole_sound(codec: SPresso, rate: int, mode: str, point: str) -> None:
+    stream = codec.encode(_sound(33 * rate + 17, 3), rate, point, mode)
+    blocks = list(codec.decode_stream(stream, seed=3, steps=3))
+    assert len(blocks) > 2 and max(b.shape[1] for b in blocks) <= 11 * rate
+    np.testing.assert_array_equal(np.concatenate(blocks, 1), codec.decode(stream, seed=3, steps=3)[0])
+
+
+def test_the_first_block_comes_long_before_the_last_window_is_sampled(codec: SPresso) -> None:
+    """Decoding holds a group of windows and one per evaluation, however long the sound is."""
+    stream = codec.encode(_sound(48_000 * 120), 48_000, "0.096kbps")
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    handle = codec.networks.transformer.register_forward_hook(count)
+    try:
+        blocks = codec.decode_stream(stream, steps=2)
+        next(blocks)
+        early = calls
+        rest = sum(block.shape[1] for block in blocks)
+    finally:
+        handle.remove()
+    assert rest == 48_000 * 110 and early <= calls / 3
 
 
 def test_level_comes_back_and_never_changes_the_code(codec: SPresso) -> None:
     """Six decibels less is the same sound with another gain byte."""
     audio_CN = _sound(48_000)
-    loud, quiet = (codec.encode(audio_CN * g, 48_000, "25hz") for g in (1.0, 10 ** (-6 / 20)))
+    loud, quiet = (codec.encode(audio_CN * np.float32(g), 48_000, "25hz") for g in (1.0, 10 ** (-6 / 20)))
     (h1, z1), (h2, z2) = bitstream.unpack(loud), bitstream.unpack(quiet)
     assert h1.gain_db - h2.gain_db == pytest.approx(6)
     np.testing.assert_allclose(z1, z2, atol=5e-3)
@@ -121,19 +187,20 @@ def test_analysis_in_windows_equals_the_whole(codec: SPresso) -> None:
 
     audio_BN = _sound(480 * 700)
     whole_BTC = codec.networks.autoencoder.encode(torch.from_numpy(audio_BN))
-    part_BTC = codec.encoding.analyse(audio_BN, 123, 456)
+    part_BTC = codec.encoding.analyse(Rolling([audio_BN]), 700, 123, 456)
     torch.testing.assert_close(part_BTC, whole_BTC[:, 123:456], atol=2e-4, rtol=0)
 
 
 def test_synthesis_in_chunks_equals_the_whole(codec: SPresso, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
+    from spresso_assets.codec import decoding
 
-    from spresso_assets.codec import decoding as module
-
-    x0_BTC = 0.5 * torch.randn(1, 400, 128, generator=torch.Generator().manual_seed(0))
-    whole_BN = codec.decoding.synthesise(x0_BTC, seed=3)
-    monkeypatch.setattr(module, "AE_CHUNK_FRAMES", 90)
-    np.testing.assert_allclose(codec.decoding.synthesise(x0_BTC, seed=3), whole_BN, atol=2e-4)
+    x0_BTC = 0.5 * np.random.default_rng(0).standard_normal((1, 400, 128)).astype(np.float32)
+    (whole_BN,) = codec.decoding.synthesise([x0_BTC], 400, seed=3)
+    monkeypatch.setattr(decoding, "AE_CHUNK_FRAMES", 90)
+    pieces = np.split(x0_BTC, [7, 250, 251], 1)
+    np.testing.assert_allclose(
+        np.concatenate(list(codec.decoding.synthesise(pieces, 400, seed=3)), 1), whole_BN, atol=2e-4
+    )
 
 
 def test_long_sounds_decode_in_blended_windows(codec: SPresso) -> None:
