@@ -1,7 +1,8 @@
 """Training material: sounds -> raw AudioAE latents cached on disk, and augmented crops drawn from them.
 
 With log-mel latents most augmentation is arithmetic on the cache: a gain is an offset, an equaliser a smooth curve,
-two sounds at once add as powers. Speed changes need the waveform and are baked in as variants.
+two sounds at once add as powers. Latents of a learned encoder know no such arithmetic and are taken as they are. Speed
+changes need the waveform and are baked in as variants.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spresso_assets.codec.autoencoder import LogMelEncoder
+from spresso_assets.codec.autoencoder import AudioAE, ConvEncoder, LogMelEncoder
 from spresso_assets.codec.config import HOP, SAMPLE_RATE, AutoencoderConfig
 from spresso_assets.codec.level import gain_steps, linear_gain
 from spresso_assets.errors import SpressoError
@@ -85,7 +86,7 @@ def procedural_sounds(count: int, seed: int) -> Iterator[np.ndarray]:
 
 
 @torch.no_grad()
-def _analyse(encoder: LogMelEncoder, audio_1N: Tensor, chunk: int = 500) -> Tensor:
+def _analyse(encoder: LogMelEncoder | ConvEncoder, audio_1N: Tensor, chunk: int = 500) -> Tensor:
     """[1, N] -> [T, C] float16, in chunks with context: whole minutes at once spend their time on page faults."""
     margin, total = encoder.margin, audio_1N.shape[1] // HOP
     pieces = []
@@ -101,16 +102,31 @@ def build_cache(
     out: Path,
     cfg: AutoencoderConfig,
     *,
+    autoencoder: AudioAE | None = None,
     manifest: Path | None = None,
     speeds: tuple[float, ...] = SPEEDS,
     procedural: int = 0,
 ) -> dict[str, float]:
     """Analyse every sound and write ``latents-<split>.safetensors`` plus statistics; returns counts.
 
-    Only log-mel latents are cached raw: they are a fixed function of the sound. Unreadable files are skipped and
-    listed in ``skipped.jsonl``.
+    Unreadable files are skipped and listed in ``skipped.jsonl``.
+
+    Args:
+        autoencoder: a trained AudioAE, whose encoder and statistics are used. Without one the analysis is the fixed
+            log-mel one of ``cfg``, and the statistics are those of the training split.
+
+    Raises:
+        SpressoError: ``checkpoint_missing`` if ``cfg`` has a learned encoder and no trained autoencoder is given;
+            ``no_training_data``.
     """
-    encoder = LogMelEncoder(cfg)
+    if autoencoder is None and cfg.encoder != "logmel":
+        raise SpressoError(
+            "latents of a learned encoder need the trained autoencoder",
+            code="checkpoint_missing",
+            hint="Run 'spresso train autoencoder' first.",
+        )
+    encoder = LogMelEncoder(cfg) if autoencoder is None else autoencoder.eval().encoder
+    silence_C = _analyse(encoder, torch.zeros(1, 100 * HOP))[50].float()
     out.mkdir(parents=True, exist_ok=True)
     report: dict[str, float] = {}
     skipped = []
@@ -137,14 +153,17 @@ def build_cache(
                 add(mono_N, f"procedural/{i}")
         length_I = torch.tensor([len(f) for f in frames])
         all_KC = torch.cat(frames)
-        header = {"names": names, "floor": math.log10(cfg.power_floor)}
-        save_checkpoint(out / f"latents-{split}.safetensors", {"frames": all_KC, "length": length_I}, header)
+        header = {"names": names, "floor": math.log10(cfg.power_floor) if cfg.encoder == "logmel" else None}
+        tensors = {"frames": all_KC, "length": length_I, "silence": silence_C}
+        save_checkpoint(out / f"latents-{split}.safetensors", tensors, header)
         report[f"{split}_sounds"], report[f"{split}_hours"] = len(frames), len(all_KC) / 360_000
         if split == "train":
             # Statistics over one copy of each sound, sigma-clipped at 6 as extremes must not set the scale.
             mean_C, std_C = all_KC.float().mean(0), all_KC.float().std(0)
             clipped_KC = all_KC.float().clamp(mean_C - 6 * std_C, mean_C + 6 * std_C)
             stats = {"mean": clipped_KC.mean(0), "std": clipped_KC.std(0)}
+            if autoencoder is not None:
+                stats = {"mean": autoencoder.mean_C.cpu(), "std": autoencoder.std_C.cpu()}
             save_checkpoint(out / "statistics.safetensors", stats, {})
     (out / "skipped.jsonl").write_text("".join(json.dumps(s) + "\n" for s in skipped), encoding="utf-8")
     report["skipped"] = len(skipped)
@@ -152,14 +171,19 @@ def build_cache(
 
 
 class LatentCache:
-    """Cached raw latents of one split: [K, C] frames and the start and length of each sound."""
+    """Cached raw latents of one split: [K, C] frames and the start and length of each sound.
+
+    ``floor`` is the value of silent log-mel latents, None where a learned encoder made the cache.
+    """
 
     def __init__(self, folder: Path, split: str) -> None:
         tensors, header = load_checkpoint(folder / f"latents-{split}.safetensors")
         self.frames_KC, self.length_I = tensors["frames"], tensors["length"]
         self.start_I = torch.cumsum(self.length_I, 0) - self.length_I
         self.names: list[str] = header["names"]
-        self.floor: float = header["floor"]
+        self.floor: float | None = header["floor"]
+        silence_C = tensors.get("silence")
+        self.silence_C = torch.full_like(self.frames_KC[0], header["floor"]) if silence_C is None else silence_C
         # Variants of one sound (other speeds) share its number.
         numbers: dict[str, int] = {}
         bases = (name.rsplit("@", 1)[0] for name in self.names)
@@ -170,7 +194,7 @@ class LatentCache:
         start, end = int(self.start_I[index]) + offset, int(self.start_I[index] + self.length_I[index])
         piece_TC = self.frames_KC[start : min(end, start + length)].float()
         if len(piece_TC) < length:
-            pad_TC = piece_TC.new_full((length - len(piece_TC), piece_TC.shape[1]), self.floor)
+            pad_TC = self.silence_C.float().expand(length - len(piece_TC), -1)
             piece_TC = torch.cat([piece_TC, pad_TC])
         return piece_TC
 
@@ -189,7 +213,7 @@ class CropConfig:
 
 
 class CropSampler:
-    """Draws augmented batches [B, T, C] of raw log-mel latents, all randomness from the given generator."""
+    """Draws batches [B, T, C] of raw latents, augmented if log-mel, all randomness from the given generator."""
 
     def __init__(self, cache: LatentCache, cfg: CropConfig) -> None:
         self.cache, self.cfg = cache, cfg
@@ -200,6 +224,8 @@ class CropSampler:
             n: torch.where(length_I >= (n / 2 if n > 100 else 8), length_I.clamp(max=1000).sqrt(), torch.zeros(()))
             for n in cfg.lengths
         }
+        # An archive of short sounds has none for the longest crops.
+        self.chance_L = torch.tensor(cfg.weights) * torch.tensor([float(w.sum()) > 0 for w in self.weights.values()])
 
     def batch(self, generator: torch.Generator, multiple: int) -> Tensor:
         """One batch [B, T, C] whose T is the drawn length rounded up to ``multiple``."""
@@ -208,7 +234,7 @@ class CropSampler:
     def labelled_batch(self, generator: torch.Generator, multiple: int) -> tuple[Tensor, Tensor]:
         """`batch`, and the number of the sound [B] that each clip comes from."""
         cfg = self.cfg
-        nominal = cfg.lengths[int(torch.multinomial(torch.tensor(cfg.weights), 1, generator=generator))]
+        nominal = cfg.lengths[int(torch.multinomial(self.chance_L, 1, generator=generator))]
         length = -(-nominal // multiple) * multiple
         count = max(1, cfg.budget // length)
         index_B = torch.multinomial(self.weights[nominal], count, replacement=True, generator=generator)
@@ -223,6 +249,8 @@ class CropSampler:
     def _augment(self, x_BTC: Tensor, generator: torch.Generator) -> Tensor:
         cfg, floor = self.cfg, self.cache.floor
         count, _, channels = x_BTC.shape
+        if floor is None:
+            return x_BTC
 
         def chosen(p: float) -> Tensor:
             return torch.rand(count, generator=generator) < p

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from spresso_assets.codec.config import ModelConfig
@@ -9,13 +10,28 @@ from spresso_assets.training.denoising import Denoising, DenoisingConfig, requir
 from spresso_assets.training.loop import Loop, LoopConfig
 
 
+@dataclass(frozen=True)
+class PriorConfig:
+    """Options of the prior: noise levels and crops."""
+
+    denoising: DenoisingConfig = field(default_factory=DenoisingConfig)
+
+
 def train_prior(
-    model: ModelConfig, data: Path, out: Path, loop: LoopConfig, *, resume: bool = False, device: str = "cpu"
+    model: ModelConfig,
+    data: Path,
+    out: Path,
+    loop: LoopConfig,
+    cfg: PriorConfig | None = None,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
 ) -> dict[str, float]:
     """Train on the cache in ``data``; returns the relative error of D per noise level on val."""
     require_cache(data)
+    cfg = cfg or PriorConfig()
     if model.per_rate:
         model = model.only()  # the adapters come later, on this prior frozen
-    stage = Denoising(model, DenoisingConfig(), data, device)
+    stage = Denoising(model, cfg.denoising, data, device)
     runner = Loop({"transformer": stage.transformer, "uncertainty": stage.uncertainty}, loop, out, resume=resume)
     return runner.run(lambda g, f: stage.step(g, f, None), lambda: stage.evaluate(None), "prior")
