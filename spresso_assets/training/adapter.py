@@ -77,7 +77,7 @@ def train_adapter(
             z_BFD = z_BFD + noisy_B11 * (cfg.code_noise * z_BFD.detach().std()) * noise_BFD
         return z_BFD
 
-    runner = Loop(stage.modules(), loop, out, resume=resume, slow=LINEAR_CODE)
+    runner = Loop(stage.modules(), loop, out, resume=resume, slow=LINEAR_CODE, best_by="mean")
     return runner.run(lambda g, f: stage.step(g, f, code), lambda: stage.evaluate(code), "adapter")
 
 

@@ -164,7 +164,7 @@ class Denoising:
 
     @torch.no_grad()
     def evaluate(self, code: Code | None, sigmas: tuple[float, ...] = (0.2, 1.0, 5.0, 20.0)) -> dict[str, float]:
-        """Relative RMS error of D per rate and sigma; ``*_other`` with another sound's code."""
+        """Relative RMS error of D per rate and sigma; ``*_other`` with another sound's code; ``mean`` of all others."""
         result: dict[str, float] = {}
         generator = torch.Generator().manual_seed(7)
         rates = self.rates if code else ["prior"]
@@ -181,6 +181,8 @@ class Denoising:
                 result[f"{rate}_{sigma:g}"] = (errors / count) ** 0.5 / self.model.sigma_data
                 if others:
                     result[f"{rate}_{sigma:g}_other"] = (others / count) ** 0.5 / self.model.sigma_data
+        own = [v for k, v in result.items() if not k.endswith("_other")]
+        result["mean"] = sum(own) / len(own)
         return result
 
     def _squared_error(self, x0_BTC: Tensor, noise_BTC: Tensor, sigma: float, z_BFD: Tensor | None, rate: str) -> float:
@@ -209,6 +211,8 @@ def has_fast_bf16(device: torch.device) -> bool:
     """bfloat16 pays only where the hardware multiplies it: GPUs since Ampere, CPUs with AVX512-BF16 or AMX."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

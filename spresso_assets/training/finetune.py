@@ -76,7 +76,7 @@ def train_finetune(
 
     code = quantised_code(stage, quantizers, cfg)
     modules = {"transformer": stage.transformer, "uncertainty": stage.uncertainty}
-    runner = Loop(modules, loop, out, resume=resume, slow=LINEAR_CODE)
+    runner = Loop(modules, loop, out, resume=resume, slow=LINEAR_CODE, best_by="mean")
     return runner.run(lambda g, f: stage.step(g, f, code), lambda: stage.evaluate(code), "finetune")
 
 
@@ -89,19 +89,20 @@ def quantised_code(stage: Denoising, quantizers: dict[str, QINCo2], cfg: Finetun
         )
         for rate, q in quantizers.items()
     }
+    for quantizer in quantizers.values():
+        quantizer.to(stage.device)
 
     @torch.no_grad()
     def code(x0_BTC: Tensor, rate: str, generator: torch.Generator) -> Tensor:
-        z_BFD = stage.encoder(x0_BTC, rate).float().cpu()
+        z_BFD = stage.encoder(x0_BTC, rate).float()
         quantizer, books = quantizers[rate], sent[rate]
         codes_XM = quantizer.encode(z_BFD.flatten(0, 1), cfg.beam, cfg.candidates, books)
         quantised_BFD = quantizer.decode(codes_XM).view_as(z_BFD)
         count = len(z_BFD)
         fewer = int(torch.randint(books // 2, books, (1,), generator=generator))
         shorter_BFD = quantizer.decode(codes_XM, fewer).view_as(z_BFD)
-        choice_B11 = torch.rand(count, 1, 1, generator=generator)
+        choice_B11 = torch.rand(count, 1, 1, generator=generator).to(z_BFD.device)
         quantised_BFD = torch.where(choice_B11 < cfg.prefix, shorter_BFD, quantised_BFD)
-        quantised_BFD = torch.where(choice_B11 > 1 - cfg.keep, z_BFD, quantised_BFD)
-        return quantised_BFD.to(x0_BTC.device)
+        return torch.where(choice_B11 > 1 - cfg.keep, z_BFD, quantised_BFD)
 
     return code

@@ -33,5 +33,6 @@ def train_prior(
     if model.per_rate:
         model = model.only()  # the adapters come later, on this prior frozen
     stage = Denoising(model, cfg.denoising, data, device)
-    runner = Loop({"transformer": stage.transformer, "uncertainty": stage.uncertainty}, loop, out, resume=resume)
+    modules = {"transformer": stage.transformer, "uncertainty": stage.uncertainty}
+    runner = Loop(modules, loop, out, resume=resume, best_by="mean")
     return runner.run(lambda g, f: stage.step(g, f, None), lambda: stage.evaluate(None), "prior")
