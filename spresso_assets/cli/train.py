@@ -8,12 +8,16 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from spresso_assets.cli.fit import fit
+
 T = TypeVar("T")
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Train a codec on your own sounds: prepare, autoencoder, prior, adapter, quantizer, finetune, bundle.",
+    help="Fit a codec to your archive, or train one stage by stage: prepare ... bundle.",
 )
+
+app.command()(fit)
 
 Run = Annotated[Path, typer.Option("--run", help="Folder of this training run; stages find each other below it.")]
 Minutes = Annotated[float, typer.Option("--max-minutes", help="Time budget, summed over resumed runs.")]

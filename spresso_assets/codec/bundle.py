@@ -124,7 +124,10 @@ def load_bundle(bundle: Path, device: str = "cpu") -> SPresso:
         ) from e
     quantizers: Any = {k.split(".")[1]: m for k, m in modules.items() if k.startswith("quantizer.")}
     parts: Any = modules
-    return SPresso(config, parts["autoencoder"], parts["transformer"], parts["encoder"], quantizers, digest, device)
+    updates = {k.removeprefix("student."): v.float() for k, v in tensors.items() if k.startswith("student.")}
+    return SPresso(
+        config, parts["autoencoder"], parts["transformer"], parts["encoder"], quantizers, digest, device, updates
+    )
 
 
 def build_modules(config: ModelConfig) -> dict[str, nn.Module]:

@@ -150,6 +150,21 @@ class LatentEncoderConfig:
 
 
 @dataclass(frozen=True)
+class StudentConfig:
+    """The few-step student of a bundle (see `student`).
+
+    Attributes:
+        rank: of its low-rank updates.
+        sigmas: its noise levels, decreasing; one evaluation each.
+        start_scale: of the starting noise, as its teacher's solver had it.
+    """
+
+    rank: int
+    sigmas: tuple[float, ...]
+    start_scale: float = 1.0
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """A whole codec: what a bundle's config.json holds.
 
@@ -164,6 +179,7 @@ class ModelConfig:
     quantizers: dict[str, QuantizerConfig] = field(default_factory=dict)
     sigma_data: float = 0.5
     window_frames: int = 500  # 5 s: what training saw
+    student: StudentConfig | None = None
 
     def __post_init__(self) -> None:
         denoiser, encoder = self.transformer, self.latent_encoder
@@ -226,6 +242,7 @@ class ModelConfig:
             quantizers={k: QuantizerConfig(**v) for k, v in data["quantizers"].items()},
             sigma_data=data["sigma_data"],
             window_frames=data["window_frames"],
+            student=StudentConfig(**tuples(data["student"])) if data.get("student") else None,
         )
 
 
@@ -256,7 +273,9 @@ PRESETS: dict[str, ModelConfig] = {
     # Widths and ranks are ours where it is silent; QINCo2 is its authors' medium model.
     "full": ModelConfig(
         name="full",
-        autoencoder=AutoencoderConfig(encoder="conv", width=512, hidden=1536, depth=8, refine_steps=0),
+        autoencoder=AutoencoderConfig(
+            encoder="conv", width=512, hidden=1536, depth=8, refine_steps=0, lapped_start=False
+        ),
         transformer=TransformerConfig(
             dim=768, patch=1, text_width=768, adaln_single=False, adapters="per_rate", lora_rank=32, linear_code=False
         ),
@@ -282,7 +301,7 @@ PRESETS: dict[str, ModelConfig] = {
     # `full` shrunk for tests: every switch of the paper, in seconds.
     "tiny-full": ModelConfig(
         name="tiny-full",
-        autoencoder=AutoencoderConfig(encoder="conv", width=32, hidden=64, depth=2, refine_steps=0),
+        autoencoder=AutoencoderConfig(encoder="conv", width=32, hidden=64, depth=2, refine_steps=0, lapped_start=False),
         transformer=TransformerConfig(
             dim=32,
             head_dim=16,

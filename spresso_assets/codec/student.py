@@ -29,6 +29,14 @@ def student_of(teacher: Transformer, rank: int) -> Transformer:
     return student.to(teacher.head.weight.device)
 
 
+def trained_student(teacher: Transformer, updates: dict[str, Tensor]) -> Transformer:
+    """The student that `updates_of` was taken from, in eval mode."""
+    rank = next(len(v) for k, v in updates.items() if k.endswith("down_RI"))
+    student = student_of(teacher, rank)
+    student.load_state_dict({**student.state_dict(), **updates})
+    return student.eval()
+
+
 def updates_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The part of a student's state dict that its teacher lacks: what a bundle stores."""
     return {k: v for k, v in state.items() if k.startswith(UPDATES)}

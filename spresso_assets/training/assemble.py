@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from spresso_assets.codec.bundle import build_modules, read_config, save_bundle
-from spresso_assets.codec.config import ModelConfig
+from spresso_assets.codec.config import ModelConfig, StudentConfig
+from spresso_assets.codec.student import trained_student, updates_of
 from spresso_assets.codec.transformer import Transformer
 from spresso_assets.errors import SpressoError
+from spresso_assets.training.distill import STUDENT
 from spresso_assets.training.loop import CHECKPOINT, load_checkpoint
 from spresso_assets.training.quantizer import RESULT
-from spresso_assets.training.source import Source, read_statistics, stage_folder
+from spresso_assets.training.source import Source, bundle_state, read_statistics, stage_folder
 
-STAGES = ("autoencoder", "prior", "adapter", "finetune")
+STAGES = ("autoencoder", "prior", "adapter", "finetune", "distill")
 
 
 def assemble(model: ModelConfig, run: Path, out: Path, *, base: Path | None = None, license: str = "") -> str:
@@ -35,7 +38,7 @@ def assemble(model: ModelConfig, run: Path, out: Path, *, base: Path | None = No
     if model.per_rate:
         model, state, encoder = _adapters_on_prior(model, source)
     else:
-        model, state = _one_denoiser(model, source)
+        model, state = source.denoiser(model)
         encoder = source.state("encoder", "adapter")
     modules: dict[str, nn.Module] = build_modules(model)
     modules["transformer"].load_state_dict(state)
@@ -47,6 +50,9 @@ def assemble(model: ModelConfig, run: Path, out: Path, *, base: Path | None = No
         mean_C, std_C = read_statistics(run / "data")
         autoencoder.mean_C.copy_(mean_C)
         autoencoder.std_C.copy_(std_C)
+    model, student = _student(model, source, modules["transformer"])
+    if student is not None:
+        modules["student"] = student
     for rate in model.quantizers:
         if base is not None or (run / "quantizer" / rate / RESULT).exists():
             modules[f"quantizer.{rate}"] = source.quantizer(model, rate)
@@ -57,17 +63,6 @@ def assemble(model: ModelConfig, run: Path, out: Path, *, base: Path | None = No
         before = read_config(base)[1]
         facts["base"] = {"weights_sha256": before["weights_sha256"], "training": before.get("training", {})}
     return save_bundle(out, model, modules, facts)
-
-
-def _one_denoiser(model: ModelConfig, source: Source) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """Sizes and weights of a denoiser that all rates share, its LoRA folded in."""
-    model = source.adapted(model)
-    state = source.state("transformer", "finetune", "adapter")
-    if model.transformer.lora_rank:
-        denoiser = Transformer(model.transformer, model.sigma_data)
-        denoiser.load_state_dict(state)
-        state, model = denoiser.folded_state(model.rates[0]), model.with_lora(0)
-    return model, state
 
 
 def _adapters_on_prior(model: ModelConfig, source: Source) -> tuple[ModelConfig, dict[str, Tensor], dict[str, Tensor]]:
@@ -90,6 +85,25 @@ def _adapters_on_prior(model: ModelConfig, source: Source) -> tuple[ModelConfig,
         trunk = source.state("encoder", stages[1])
         encoder |= {k: v for k, v in trunk.items() if k.startswith(f"{rate}.")}
     return model, state, encoder
+
+
+def _student(model: ModelConfig, source: Source, denoiser: nn.Module) -> tuple[ModelConfig, nn.Module | None]:
+    """Sizes and updates of the few-step student, if the run has distilled one, or its base has one of this denoiser."""
+    assert isinstance(denoiser, Transformer)
+    updates: dict[str, Tensor] = {}
+    parts = [model.only(r) for r in model.rates] if model.per_rate else [model]
+    folders = [stage_folder("distill", part) for part in parts]
+    if all(source.has(folder) for folder in folders):
+        for folder in folders:
+            updates |= updates_of(source.state("student", folder))
+        facts = json.loads((source.run / folders[0] / STUDENT).read_text(encoding="utf-8"))
+        student = StudentConfig(facts["rank"], tuple(facts["sigmas"]), facts["start_scale"])
+    elif source.base is not None and model.student and not (source.has("finetune") or source.has("adapter")):
+        updates, student = bundle_state(source.base, "student"), model.student
+    else:
+        return dataclasses.replace(model, student=None), None
+    holder = nn.ModuleDict({"lora": trained_student(denoiser, updates).lora})
+    return dataclasses.replace(model, student=student), holder
 
 
 def training_facts(run: Path) -> dict[str, Any]:

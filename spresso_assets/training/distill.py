@@ -9,6 +9,7 @@ few hundred steps on a CPU teach them to a low-rank update.
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from spresso_assets.training.denoising import Denoising, DenoisingConfig, requir
 from spresso_assets.training.finetune import FinetuneConfig, quantised_code
 from spresso_assets.training.loop import Loop, LoopConfig
 from spresso_assets.training.source import Source, stage_folder
+
+STUDENT = "student.json"
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,15 @@ def train_distill(
     """
     require_cache(data)
     cfg = cfg or DistillConfig()
-    model = source.adapted(model)
+    if model.per_rate:
+        model = source.adapted(model)
+        tuned = stage_folder("finetune", model)
+        denoiser = source.state("transformer", tuned, stage_folder("adapter", model))
+    else:
+        model, denoiser = source.denoiser(model)
     stage = Denoising(model, cfg.denoising, data, device)
-    tuned, adapter = stage_folder("finetune", model), stage_folder("adapter", model)
-    stage.load(source, tuned if source.has(tuned) else adapter, "transformer")
-    stage.load(source, adapter, "encoder")
+    stage.transformer.load_state_dict(denoiser)
+    stage.load(source, stage_folder("adapter", model), "encoder")
     stage.transformer.requires_grad_(False).eval()
     stage.encoder.requires_grad_(False).eval()
     student = student_of(stage.transformer, cfg.rank)
@@ -104,6 +111,8 @@ def train_distill(
         p.requires_grad_(name.startswith(UPDATES))
     code = quantised_code(stage, quantizers, cfg.code)
     runner = Loop({"student": student}, loop, out, resume=resume)
+    facts = {"rank": student.cfg.lora_rank, "sigmas": cfg.sigmas, "start_scale": cfg.start_scale}
+    (out / STUDENT).write_text(json.dumps(facts) + "\n", encoding="utf-8")
 
     def condition(x0_BTC: Tensor, rate: str, generator: torch.Generator) -> Condition:
         z_BFD = code(x0_BTC, rate, generator)
@@ -165,7 +174,7 @@ class TeacherPath:
 
 
 @torch.no_grad()
-def teacher_path(teacher: Transformer, cfg: DistillConfig, told: Condition, noise_BTC: Tensor) -> TeacherPath:
+def teacher_path(teacher: nn.Module, cfg: DistillConfig, told: Condition, noise_BTC: Tensor) -> TeacherPath:
     """Run the default solver from noise [B, T, C]."""
     return follow(teacher, cfg, told, noise_BTC, cfg.levels)
 

@@ -53,6 +53,7 @@ def train_quantizer(
     out_dir: Path,
     *,
     groups_N: Tensor | None = None,
+    before: QINCo2 | None = None,
     max_minutes: float = 5.0,
     max_steps: int = 10**9,
     smoothing: float = 0.1,
@@ -69,6 +70,7 @@ def train_quantizer(
         out_dir: gets `start.safetensors` (the plain RQ), `state.safetensors` (to resume from), `log.jsonl`,
             `report.json` and, at the end, `quantizer.safetensors`.
         groups_N: see `rq_initialise`.
+        before: a trained quantizer to go on from, instead of the residual k-means.
         smoothing: std of the noise added to training vectors, relative to the data's own covariance; it stands for
             the sounds that the training set lacks.
         resume: continue a run that was stopped or killed.
@@ -95,8 +97,11 @@ def train_quantizer(
 
     torch.manual_seed(seed)
     if not (resume and (out_dir / START).exists()):
-        start, crossed = _start(config, z_ND, groups_N, judge_ND, seed)
-        header = {"minutes": (time.monotonic() - began) / 60, "config": asdict(config), "crossed": crossed}
+        if before is None:
+            start, kind = _start(config, z_ND, groups_N, judge_ND, seed)
+        else:
+            start, kind = before, "trained"
+        header = {"minutes": (time.monotonic() - began) / 60, "config": asdict(config), "start": kind}
         save_checkpoint(out_dir / START, start.state_dict(), header)
     plain, spent = load_quantizer(out_dir / START), load_checkpoint(out_dir / START)[1]["minutes"]
 
@@ -144,7 +149,7 @@ def load_quantizer(path: Path) -> QINCo2:
 
 def _start(
     config: QuantizerConfig, z_ND: Tensor, groups_N: Tensor | None, judge_ND: Tensor, seed: int
-) -> tuple[QINCo2, bool]:
+) -> tuple[QINCo2, str]:
     """A plain residual quantizer, or a cross-fitted one where the plain one has learnt its vectors by heart.
 
     Both are judged greedily on vectors of other sounds; the second takes three times as long and is tried if need be.
@@ -159,7 +164,7 @@ def _start(
         if unseen[-1] < _BY_HEART * seen[-1]:
             break
     _, crossed, model = min(options, key=lambda option: option[0])
-    return model, crossed
+    return model, "crossed" if crossed else "plain"
 
 
 def _log_mean(errors: list[float]) -> float:
@@ -255,10 +260,10 @@ def _finish(model: QINCo2, plain: QINCo2, z_ND: Tensor, judge_ND: Tensor, out_di
     report: dict[str, Any] = {
         "config": asdict(model.config),
         "vectors": len(z_ND),
-        "start": "crossed" if load_checkpoint(out_dir / START)[1]["crossed"] else "plain",
-        "result": "qinco2" if helped else "rq",
-        "val_rq_greedy": prefix_errors(plain, judge_ND, beam=1, candidates=1),
-        "val_rq": rq,
+        "start": load_checkpoint(out_dir / START)[1]["start"],
+        "result": "qinco2" if helped else "start",
+        "val_start_greedy": prefix_errors(plain, judge_ND, beam=1, candidates=1),
+        "val_start": rq,
         "val": trained if helped else rq,
         "train": prefix_errors(result, _sample(z_ND, _JUDGE, seed)),
     }

@@ -10,6 +10,7 @@ from torch import Tensor
 from spresso_assets.codec.bundle import WEIGHTS, read_config, weights_hash
 from spresso_assets.codec.config import ModelConfig
 from spresso_assets.codec.quantizer import QINCo2
+from spresso_assets.codec.transformer import Transformer
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.loop import CHECKPOINT, averaged_state, load_checkpoint, save_checkpoint
 from spresso_assets.training.quantizer import RESULT, load_quantizer
@@ -56,6 +57,20 @@ class Source:
             return model
         state = self.state("transformer", stage)
         return model.with_lora(next((len(v) for k, v in state.items() if k.endswith(".down_RI")), 0))
+
+    def denoiser(self, model: ModelConfig) -> tuple[ModelConfig, dict[str, Tensor]]:
+        """Sizes and weights of a denoiser that all rates share, after all stages so far, its LoRA folded in.
+
+        Raises:
+            SpressoError: as `state`.
+        """
+        model = self.adapted(model)
+        state = self.state("transformer", "finetune", "adapter")
+        if model.transformer.lora_rank:
+            denoiser = Transformer(model.transformer, model.sigma_data)
+            denoiser.load_state_dict(state)
+            state, model = denoiser.folded_state(model.rates[0]), model.with_lora(0)
+        return model, state
 
     def quantizers(self, model: ModelConfig) -> dict[str, QINCo2]:
         """Quantizers by frame rate, the run's own before those of the base.
