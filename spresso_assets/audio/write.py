@@ -7,11 +7,13 @@ name, flushed and renamed. Equal input gives equal bytes, dither included.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import struct
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,63 +59,125 @@ def write_wav(
         SpressoError: `unsupported_subtype`, `no_samples`, `nonfinite_samples` (permanent); `disk_full`,
             `cannot_write` (environment).
     """
-    target = Path(path)
     channels, frames = samples.shape
+    exact = subtype != "FLOAT" and _on_grid(samples, 8 * WORD_BYTES.get(subtype, 2))
+    sound = _Sound(iter((samples,)), channels, frames, sample_rate, subtype, exact)
+    _write(Path(path), sound, bext, ixml, extra_chunks)
+
+
+def write_blocks(
+    path: str | os.PathLike[str],
+    blocks: Iterable[Samples],
+    channels: int,
+    frames: int,
+    sample_rate: int,
+    subtype: str = "PCM_24",
+    bext: dict[str, Any] | None = None,
+    ixml: str | None = None,
+) -> None:
+    """`write_wav` of a sound that comes in blocks float32 [C, n], ``frames`` in all; no more than a block is held.
+
+    Integers are always dithered: whether all samples lie on the grid is only known at the end. The same samples give
+    the same bytes however they are cut.
+
+    Raises:
+        SpressoError: as `write_wav`.
+        ValueError: the blocks do not add up to ``frames``.
+    """
+    _write(Path(path), _Sound(iter(blocks), channels, frames, sample_rate, subtype, False), bext, ixml, ())
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """What is to be written: blocks [C, n] that can be read once, and what they add up to."""
+
+    blocks: Iterator[Samples]
+    channels: int
+    frames: int
+    sample_rate: int
+    subtype: str
+    exact: bool
+
+    def even_blocks(self) -> Iterator[Samples]:
+        """Blocks of _BLOCK_FRAMES, so that dither does not depend on how the sound came."""
+        held: list[Samples] = []
+        waiting = written = 0
+        for block in itertools.chain(self.blocks, [None]):
+            if block is not None:
+                if not np.isfinite(block).all():
+                    raise SpressoError("the samples to write hold NaN or infinity", code="nonfinite_samples")
+                held.append(block)
+                waiting += block.shape[1]
+            if waiting < _BLOCK_FRAMES and block is not None:
+                continue
+            joined = held[0] if len(held) == 1 else np.concatenate(held, 1) if held else np.zeros((1, 0), np.float32)
+            whole = waiting if block is None else waiting // _BLOCK_FRAMES * _BLOCK_FRAMES
+            for at in range(0, whole, _BLOCK_FRAMES):
+                yield joined[:, at : min(at + _BLOCK_FRAMES, whole)]
+            held, waiting, written = [joined[:, whole:]], waiting - whole, written + whole
+        if written != self.frames:
+            raise ValueError(f"{written} frames to write where {self.frames} were announced")
+
+
+def _write(
+    target: Path,
+    sound: _Sound,
+    bext: dict[str, Any] | None,
+    ixml: str | None,
+    extra_chunks: Sequence[tuple[str, bytes]],
+) -> None:
     flac = target.suffix.lower() == ".flac"
-    if subtype not in (("PCM_16", "PCM_24") if flac else WORD_BYTES):
+    if sound.subtype not in (("PCM_16", "PCM_24") if flac else WORD_BYTES):
         raise SpressoError(
-            f"{subtype} cannot be written to {target.suffix or 'this file'}",
+            f"{sound.subtype} cannot be written to {target.suffix or 'this file'}",
             code="unsupported_subtype",
             hint="Choose PCM_16 or PCM_24.",
             exit_code=ExitCode.USAGE,
         )
-    if not channels:
+    if not sound.channels:
         raise SpressoError("there is no channel to write", code="no_samples")
-    if not np.isfinite(np.sum(samples, dtype=np.float64)) and not np.isfinite(samples).all():
-        raise SpressoError("the samples to write hold NaN or infinity", code="nonfinite_samples")
-    _require_space(target, channels * frames * WORD_BYTES[subtype])
+    _require_space(target, sound.channels * sound.frames * WORD_BYTES[sound.subtype])
     if flac:
-        _replace(target, lambda file: _write_flac(file, samples, sample_rate, subtype, bext or {}))
+        _replace(target, lambda file: _write_flac(file, sound, bext or {}))
         return
     kept = [(name, body) for name, body in extra_chunks if not ((name == "bext" and bext) or (name == "iXML" and ixml))]
     front = chunk_bytes("bext", Bext(**bext).to_bytes()) if bext else b""
     behind = chunk_bytes("iXML", ixml.encode("utf-8")) if ixml else b""
     behind += b"".join(chunk_bytes(name, body) for name, body in kept)
-    _replace(target, lambda file: _write_riff(file, samples, sample_rate, subtype, front, behind))
+    _replace(target, lambda file: _write_riff(file, sound, front, behind))
 
 
-def quantise(samples: Samples, bits: int) -> Iterator[NDArray[np.int32]]:
+def _quantise(sound: _Sound, bits: int) -> Iterator[NDArray[np.int32]]:
     """Integer samples in blocks [n, C], dithered unless they lie on the grid already.
 
     The dither is triangular, of two steps peak to peak, which makes the rounding error independent of the signal. Its
-    generator starts anew with each call, so equal input gives equal bytes. Digital silence stays silent.
+    generator starts anew with each sound, so equal input gives equal bytes. Digital silence stays silent.
     """
     scale = float(1 << (bits - 1))
-    lowest, highest = -scale, scale - 1
-    blocks = range(0, samples.shape[1], _BLOCK_FRAMES)
-    exact = all(_on_grid(samples[:, at : at + _BLOCK_FRAMES], scale) for at in blocks)
     rng = np.random.default_rng(_DITHER_SEED)
-    for at in blocks:
-        x_NC = samples[:, at : at + _BLOCK_FRAMES].T.astype(np.float64) * scale
-        if not exact:
+    for block in sound.even_blocks():
+        x_NC = block.T.astype(np.float64) * scale
+        if not sound.exact:
             dither = rng.random(x_NC.shape) - rng.random(x_NC.shape)
             x_NC = x_NC + np.where(x_NC == 0, 0.0, dither)
-        yield np.clip(np.rint(x_NC), lowest, highest).astype(np.int32)
+        yield np.clip(np.rint(x_NC), -scale, scale - 1).astype(np.int32)
 
 
-def _on_grid(x: Samples, scale: float) -> bool:
-    scaled = x.astype(np.float64) * scale
-    return bool(np.array_equal(scaled, np.rint(scaled)))
+def _on_grid(samples: Samples, bits: int) -> bool:
+    """Whether integers of so many bits can hold the samples exactly."""
+    scale = float(1 << (bits - 1))
+    blocks = (samples[:, at : at + _BLOCK_FRAMES] for at in range(0, samples.shape[1], _BLOCK_FRAMES))
+    return all(np.array_equal(x := block.astype(np.float64) * scale, np.rint(x)) for block in blocks)
 
 
-def _encoded(samples: Samples, subtype: str) -> Iterator[bytes]:
-    if subtype == "FLOAT":
-        for at in range(0, samples.shape[1], _BLOCK_FRAMES):
-            yield np.ascontiguousarray(samples[:, at : at + _BLOCK_FRAMES].T, "<f4").tobytes()
+def _encoded(sound: _Sound) -> Iterator[bytes]:
+    if sound.subtype == "FLOAT":
+        for block in sound.even_blocks():
+            yield np.ascontiguousarray(block.T, "<f4").tobytes()
         return
-    width = WORD_BYTES[subtype]
-    for block in quantise(samples, 8 * width):
-        words = np.ascontiguousarray(block, "<i4").view(np.uint8).reshape(-1, 4)
+    width = WORD_BYTES[sound.subtype]
+    for words_NC in _quantise(sound, 8 * width):
+        words = np.ascontiguousarray(words_NC, "<i4").view(np.uint8).reshape(-1, 4)
         yield words[:, :width].tobytes()
 
 
@@ -129,28 +193,27 @@ def _format_chunk(channels: int, sample_rate: int, subtype: str) -> bytes:
     return chunk_bytes("fmt ", struct.pack("<HHIIHH", 0xFFFE, *fields) + extension)
 
 
-def _write_riff(file: BinaryIO, samples: Samples, sample_rate: int, subtype: str, front: bytes, behind: bytes) -> None:
-    channels, frames = samples.shape
-    data_size = channels * frames * WORD_BYTES[subtype]
-    head = _format_chunk(channels, sample_rate, subtype)
-    if subtype == "FLOAT":
-        head += chunk_bytes("fact", struct.pack("<I", min(frames, 0xFFFFFFFF)))
-    file.write(wav_head(front + head, data_size, frames, len(behind)))
-    for piece in _encoded(samples, subtype):
+def _write_riff(file: BinaryIO, sound: _Sound, front: bytes, behind: bytes) -> None:
+    data_size = sound.channels * sound.frames * WORD_BYTES[sound.subtype]
+    head = _format_chunk(sound.channels, sound.sample_rate, sound.subtype)
+    if sound.subtype == "FLOAT":
+        head += chunk_bytes("fact", struct.pack("<I", min(sound.frames, 0xFFFFFFFF)))
+    file.write(wav_head(front + head, data_size, sound.frames, len(behind)))
+    for piece in _encoded(sound):
         file.write(piece)
     file.write(b"\0" * (data_size % 2) + behind)
 
 
-def _write_flac(file: BinaryIO, samples: Samples, sample_rate: int, subtype: str, bext: dict[str, Any]) -> None:
+def _write_flac(file: BinaryIO, sound: _Sound, bext: dict[str, Any]) -> None:
     import soundfile
 
-    bits = 8 * WORD_BYTES[subtype]
-    with soundfile.SoundFile(file, "w", sample_rate, samples.shape[0], subtype, format="FLAC") as handle:
+    bits = 8 * WORD_BYTES[sound.subtype]
+    with soundfile.SoundFile(file, "w", sound.sample_rate, sound.channels, sound.subtype, format="FLAC") as handle:
         # libFLAC takes comments only before the first sample.
         for key, name in (("description", "title"), ("originator", "software"), ("coding_history", "comment")):
             if bext.get(key):
                 setattr(handle, name, str(bext[key]))
-        for block in quantise(samples, bits):
+        for block in _quantise(sound, bits):
             handle.write(block << (32 - bits))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import wavinfo
 from spresso_assets.audio import riff
 from spresso_assets.audio.broadcast import build_ixml
 from spresso_assets.audio.read import read_audio
-from spresso_assets.audio.write import write_wav
+from spresso_assets.audio.write import write_blocks, write_wav
 from spresso_assets.errors import SpressoError
 
 
@@ -125,3 +126,25 @@ def test_samples_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SpressoError) as caught:
         write_wav(tmp_path / "a.wav", np.array([[0.1, np.nan]], np.float32), 48_000)
     assert caught.value.code == "nonfinite_samples"
+
+
+@pytest.mark.parametrize(("name", "subtype"), [("a.wav", "PCM_24"), ("a.wav", "FLOAT"), ("a.flac", "PCM_16")])
+def test_a_sound_in_blocks_gives_the_file_of_the_whole(tmp_path: Path, name: str, subtype: str) -> None:
+    x_CN = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 200_001)).astype(np.float32)
+    write_wav(tmp_path / name, x_CN, 48_000, subtype)
+    whole = (tmp_path / name).read_bytes()
+    for cuts in ([1, 1, 70_000], [65_536, 131_072], []):
+        write_blocks(tmp_path / name, np.split(x_CN, cuts, 1), 2, 200_001, 48_000, subtype)
+        assert (tmp_path / name).read_bytes() == whole
+
+
+def test_blocks_that_fail_halfway_leave_no_file(tmp_path: Path) -> None:
+    def blocks() -> Iterator[np.ndarray]:
+        yield np.zeros((1, 100_000), np.float32)
+        raise SpressoError("the code ends here", code="spr_truncated")
+
+    with pytest.raises(SpressoError):
+        write_blocks(tmp_path / "a.wav", blocks(), 1, 200_000, 48_000)
+    with pytest.raises(ValueError, match="announced"):
+        write_blocks(tmp_path / "a.wav", [np.zeros((1, 99), np.float32)], 1, 100, 48_000)
+    assert not list(tmp_path.iterdir())
