@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spresso_assets.codec.bitstream_blocks import EntropyModel, damage, read_blocks, read_first_blocks, write_blocks
 from spresso_assets.codec.bitstream_errors import corrupt, truncated, unpackable
 from spresso_assets.codec.bitstream_header import (
     MAX_SECONDS,
@@ -28,13 +29,14 @@ from spresso_assets.codec.bitstream_header import (
     parse_header,
     write_header,
 )
-from spresso_assets.codec.bitstream_payload import Payload, read_payload, write_payload
+from spresso_assets.codec.bitstream_payload import Payload, by_channel, by_frame, read_plain, write_plain
 from spresso_assets.errors import SpressoError
 
 __all__ = [
     "MAX_SECONDS",
     "POOLS",
     "ChannelMode",
+    "EntropyModel",
     "SprHeader",
     "cut",
     "frame_count",
@@ -49,32 +51,40 @@ __all__ = [
 _SMALL = 4096  # streams up to this size carry a 16-bit check, larger ones 32 bits
 
 
-def pack(header: SprHeader, payload: npt.NDArray[Any] | None = None, side: bytes = b"") -> bytes:
+def pack(
+    header: SprHeader,
+    payload: npt.NDArray[Any] | None = None,
+    side: bytes = b"",
+    model: EntropyModel | None = None,
+) -> bytes:
     """A header and its payload as .spr bytes.
 
     Args:
         header: see `SprHeader`; `frames` follows from its length and rate.
         payload: codes [F, M] ([2, F, M] in dual mode), or z [F, D] / [2, F, D]. None or empty if silent.
         side: the side section, `SprHeader.side_bytes` long: the stereo image in parametric mode, else empty.
+        model: tables of the model that made the codes; they are then entropy-coded, where that makes them smaller.
 
     Raises:
         SpressoError: `spr_unpackable` if a value has no place in the format or the payload does not fit the header.
     """
-    if header.coded:
-        raise unpackable("there is no entropy coder yet")
-    body = write_header(header)
+    header = replace(header, coded=False)
+    plain_header = write_header(header)
     if len(side) != header.side_bytes:
         raise unpackable(f"a side section of {len(side)} bytes where the header asks for {header.side_bytes}")
     if not _padded(header, side):
         raise unpackable("the side section's padding bits are not zero")
-    body += side
-    if not header.silent:
-        if payload is None:
-            raise unpackable("a stream that is not silent needs a payload")
-        body += write_payload(header, np.asarray(payload))
-    elif payload is not None and np.size(payload):
-        raise unpackable("a silent stream carries no payload")
-    return body + _check(body)
+    if header.silent:
+        if payload is not None and np.size(payload):
+            raise unpackable("a silent stream carries no payload")
+        return _checked(plain_header)
+    if payload is None:
+        raise unpackable("a stream that is not silent needs a payload")
+    values_FCX = by_frame(header, np.asarray(payload))
+    coded = write_blocks(header, values_FCX, model)
+    if coded is not None and len(coded) < header.payload_bytes:
+        return _checked(write_header(replace(header, coded=True)) + side + coded)
+    return _checked(plain_header + side + write_plain(header, values_FCX))
 
 
 def read_header(data: bytes) -> SprHeader:
@@ -99,55 +109,80 @@ def read_side(data: bytes) -> bytes:
     return side
 
 
-def unpack(data: bytes) -> tuple[SprHeader, Payload]:
+def unpack(data: bytes, model: EntropyModel | None = None) -> tuple[SprHeader, Payload]:
     """Header and payload of a complete stream, its check verified.
+
+    Args:
+        data: the stream.
+        model: tables of the model that made it; only a coded stream needs them.
 
     Returns:
         (header, codes int32 [F, M] or z float32 [F, D]); in dual mode with a leading channel axis of 2;
         an array with F = 0 if silent.
 
     Raises:
-        SpressoError: `not_spr`, `spr_version`, `spr_truncated` or `spr_corrupt`.
+        SpressoError: `not_spr`, `spr_version`, `spr_truncated` or `spr_corrupt`; `spr_needs_model` if the codes are
+            entropy-coded with tables that are not at hand.
     """
     header, side_start = parse_header(data)
     start = side_start + header.side_bytes
-    end = start + header.payload_bytes
-    size = end + _check_size(end)
-    if len(data) < size:
-        raise truncated(f"the stream has {len(data)} of its {size} bytes")
-    if len(data) > size:
-        raise corrupt(f"{len(data) - size} bytes follow the end of the stream")
+    if header.coded:
+        end = len(data) - (2 if len(data) <= _SMALL + 2 else 4)  # the only sizes that `_check_size` can lead to
+    else:
+        end = start + header.payload_bytes
+        size = end + _check_size(end)
+        if len(data) < size:
+            raise truncated(f"the stream has {len(data)} of its {size} bytes")
+        if len(data) > size:
+            raise corrupt(f"{len(data) - size} bytes follow the end of the stream")
+    if end < start:
+        raise truncated("the stream ends before its codes")
     if data[end:] != _check(data[:end]):
-        raise corrupt("the check at its end does not match")
+        raise damage(header, data[start:end]) if header.coded else corrupt("the check at its end does not match")
     if not _padded(header, data[side_start:start]):
         raise corrupt("its padding bits are not zero")
-    return header, read_payload(header, data[start:end], 0 if header.silent else header.frames)
+    if not header.coded:
+        return header, by_channel(read_plain(header, data[start:end], 0 if header.silent else header.frames))
+    if end - start >= header.payload_bytes:
+        raise corrupt("its codes take more room than they would take uncoded")
+    return header, by_channel(read_blocks(header, data[start:end], model))
 
 
-def unpack_partial(data: bytes) -> tuple[SprHeader, Payload]:
+def unpack_partial(data: bytes, model: EntropyModel | None = None) -> tuple[SprHeader, Payload]:
     """Like `unpack`, but a stream cut short gives the whole frames that arrived, unchecked (progressive loading).
 
-    The header still tells the full length. A complete stream is verified as in `unpack`.
+    The header still tells the full length. A complete stream is verified as in `unpack`. Coded frames need not end on
+    a byte: a frame counts as arrived when what is missing cannot change it any more.
     """
     header, start = parse_header(data)
     start += header.side_bytes
+    if header.coded:
+        try:
+            return unpack(data, model)
+        except SpressoError as error:
+            if error.code not in ("spr_corrupt", "spr_truncated"):
+                raise
+        # Where the codes end is known only when all is there: the last bytes may belong to the check.
+        return header, by_channel(read_first_blocks(header, data[start : max(start, len(data) - 3)], model))
     end = start + header.payload_bytes
     if len(data) >= end + _check_size(end):
         return unpack(data)
     arrived = max(0, min(len(data), end) - start)
     frames = 0 if header.silent else min(header.frames, arrived * 8 // header.frame_bits)
     end = start + ceil_div(frames * header.frame_bits, 8)
-    return header, read_payload(header, data[start:end], frames, whole=False)
+    return header, by_channel(read_plain(header, data[start:end], frames, whole=False))
 
 
-def cut(data: bytes, codebooks: int) -> bytes:
+def cut(data: bytes, codebooks: int, model: EntropyModel | None = None) -> bytes:
     """The same sound at a lower rate: keep the first `codebooks` codes of every frame. No network runs.
+
+    `model` holds the tables of the model that made the stream; without them a plain stream stays plain.
 
     Raises:
         SpressoError: as `unpack`; `spr_not_discrete` for a continuous stream; `spr_too_few_codebooks` if the stream
             has fewer.
     """
-    header, codes = unpack(data)
+    header, codes = unpack(data, model)
     if header.codebooks is None:
         raise SpressoError(
             "a continuous stream has no codebooks to drop",
@@ -161,7 +196,7 @@ def cut(data: bytes, codebooks: int) -> bytes:
             hint="Encode the source again at a higher rate",
         )
     kept = None if header.silent else codes[..., :codebooks]
-    return pack(replace(header, codebooks=codebooks), kept, read_side(data))
+    return pack(replace(header, codebooks=codebooks), kept, read_side(data), model)
 
 
 def true_kbps(data: bytes) -> float:
@@ -172,6 +207,10 @@ def true_kbps(data: bytes) -> float:
 
 def _padded(header: SprHeader, side: bytes) -> bool:
     return not side or not side[-1] & (1 << -header.side_bits % 8) - 1
+
+
+def _checked(body: bytes) -> bytes:
+    return body + _check(body)
 
 
 def _check_size(body_size: int) -> int:

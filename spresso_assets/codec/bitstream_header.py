@@ -44,6 +44,7 @@ _COUNT_SHIFT = 4
 _ENTROPY_CODED = 0b0100_0000
 _RESERVED = 0b1000_0000
 _MODES: dict[int, ChannelMode] = {0: "mono", 1: "dual", 2: "parametric"}
+CHANNEL_MODES = tuple(_MODES.values())
 
 _MAX_CODEBOOKS = 31
 
@@ -178,14 +179,14 @@ def write_header(header: SprHeader) -> bytes:
         rate_code = _SAMPLE_RATES.index(header.sample_rate)
     else:
         rate_code = _RATE_FOLLOWS
-        extra += _varint(header.sample_rate)
+        extra += varint(header.sample_rate)
     if header.channels in _CHANNEL_COUNTS:
         count_code = _CHANNEL_COUNTS.index(header.channels)
     else:
         count_code = _COUNT_FOLLOWS
-        extra += _varint(header.channels)
+        extra += varint(header.channels)
     if header.extension:
-        extra += _varint(len(header.extension)) + header.extension
+        extra += varint(len(header.extension)) + header.extension
 
     if header.codebooks is not None and header.bits is not None:
         codebooks, size_code = header.codebooks, header.bits - 1
@@ -201,7 +202,7 @@ def write_header(header: SprHeader) -> bytes:
     rate_byte = _POOL_CODES[header.pool] << 5 | codebooks
     gain_byte = int(header.gain_db * 2) & 0xFF
     fixed = bytes([header.version, *model, flags, rate_byte, rate_code << 4 | size_code, gain_byte])
-    return MAGIC + fixed + _varint(header.samples) + extra
+    return MAGIC + fixed + varint(header.samples) + extra
 
 
 def parse_header(data: bytes) -> tuple[SprHeader, int]:
@@ -222,7 +223,7 @@ def parse_header(data: bytes) -> tuple[SprHeader, int]:
     if flags & _RESERVED or pool is None or mode is None:
         raise corrupt("its header uses values that the format does not define")
 
-    reader = _Reader(data, 11)
+    reader = Reader(data, 11)
     samples = reader.varint()
     rate_code, size_code = size_byte >> 4, size_byte & 0x0F
     if rate_code < len(_SAMPLE_RATES):
@@ -275,7 +276,7 @@ def _problem(header: SprHeader) -> str | None:
         return f"{header.codebooks} codebooks of {header.bits} bits are outside 1..{_MAX_CODEBOOKS} and 1..16"
     elif header.dim is not None:
         return "a discrete stream states no dimension"
-    if header.coded and (header.codebooks is None or header.silent):
+    if header.coded and (header.codebooks is None or header.silent or not header.samples):
         return "only codes are entropy-coded"
     if header.channel_mode not in _MODES.values():
         return f"unknown channel mode {header.channel_mode!r}"
@@ -294,18 +295,17 @@ def _problem(header: SprHeader) -> str | None:
     return None
 
 
-class _Reader:
-    """Walks over the variable part of a header."""
+class Reader:
+    """Walks over those parts of a stream whose size is not fixed; `place` is their name for messages."""
 
-    def __init__(self, data: bytes, position: int) -> None:
-        self.data = data
-        self.position = position
+    def __init__(self, data: bytes, position: int = 0, place: str = "header") -> None:
+        self.data, self.position, self.place = data, position, place
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes."""
         piece = self.data[self.position : self.position + count]
         if len(piece) < count:
-            raise truncated("the stream ends inside its header")
+            raise truncated(f"the stream ends inside its {self.place}")
         self.position += count
         return piece
 
@@ -317,12 +317,13 @@ class _Reader:
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
                 if (shift and not byte) or value in forbidden:
-                    raise corrupt("a number in its header is not in its shortest form")
+                    raise corrupt(f"a number in its {self.place} is not in its shortest form")
                 return value
-        raise corrupt("a number in its header is too long")
+        raise corrupt(f"a number in its {self.place} is too long")
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """An unsigned LEB128 integer, shortest form."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
