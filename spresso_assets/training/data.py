@@ -151,6 +151,12 @@ def build_cache(
         if split == "train":
             for i, mono_N in enumerate(procedural_sounds(procedural, seed=1000)):
                 add(mono_N, f"procedural/{i}")
+        if not frames:
+            raise SpressoError(
+                f"no readable sounds in the split '{split}' of {data}",
+                code="no_training_data",
+                hint="Both train and val need some: see manifest.csv, or add sounds.",
+            )
         length_I = torch.tensor([len(f) for f in frames])
         all_KC = torch.cat(frames)
         header = {"names": names, "floor": math.log10(cfg.power_floor) if cfg.encoder == "logmel" else None}

@@ -81,7 +81,10 @@ def train_finetune(
 
 
 def quantised_code(stage: Denoising, quantizers: dict[str, QINCo2], cfg: FinetuneConfig) -> Code:
-    """(x0, rate) -> what the denoiser will be given after quantisation, mixed as ``cfg`` says."""
+    """(x0, rate) -> what the denoiser will be given after quantisation, mixed as ``cfg`` says.
+
+    A rate without a quantizer keeps its z.
+    """
     sent = {
         rate: min(
             q.config.codebooks,
@@ -94,7 +97,9 @@ def quantised_code(stage: Denoising, quantizers: dict[str, QINCo2], cfg: Finetun
 
     @torch.no_grad()
     def code(x0_BTC: Tensor, rate: str, generator: torch.Generator) -> Tensor:
-        z_BFD = stage.encoder(x0_BTC, rate).float()
+        z_BFD: Tensor = stage.encoder(x0_BTC, rate).float()
+        if rate not in quantizers:
+            return z_BFD
         quantizer, books = quantizers[rate], sent[rate]
         codes_XM = quantizer.encode(z_BFD.flatten(0, 1), cfg.beam, cfg.candidates, books)
         quantised_BFD = quantizer.decode(codes_XM).view_as(z_BFD)

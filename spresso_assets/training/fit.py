@@ -8,6 +8,7 @@ held-out sounds is easily seen, as the caller measures both.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from spresso_assets.codec.autoencoder import AudioAE
 from spresso_assets.codec.config import ModelConfig
 from spresso_assets.errors import ExitCode, SpressoError
 from spresso_assets.training.adapter import AdapterConfig, train_adapter
-from spresso_assets.training.data import LatentCache, build_cache
+from spresso_assets.training.data import build_cache, list_items
 from spresso_assets.training.denoising import DenoisingConfig
 from spresso_assets.training.distill import DistillConfig, train_distill
 from spresso_assets.training.finetune import FinetuneConfig, train_finetune
@@ -81,18 +82,17 @@ def fit(
         )
     assert source.base is not None
     data, run = source.run / "data", source.run
+    splits = Counter(item.split for item in list_items(archive))
+    if splits["train"] < FEWEST_SOUNDS or not splits["val"]:
+        raise SpressoError(
+            f"{archive} has {splits['train']} sounds to train on and {splits['val']} to measure by",
+            code="archive_too_small",
+            hint=f"Fit to at least {FEWEST_SOUNDS} sounds, some of them held out (manifest.csv: path, split).",
+        )
     if not (data / STATISTICS).exists():
         tell("analysing the archive")
         build_cache(archive, data, model.autoencoder, autoencoder=autoencoder, procedural=cfg.procedural)
         write_statistics(source.base, data)
-    sounds = len(set(LatentCache(data, "train").sound_I.tolist())) - cfg.procedural
-    held_out = len(LatentCache(data, "val").names)
-    if sounds < FEWEST_SOUNDS or not held_out:
-        raise SpressoError(
-            f"{archive} has {max(0, sounds)} sounds to train on and {held_out} to measure by",
-            code="archive_too_small",
-            hint=f"Fit to at least {FEWEST_SOUNDS} sounds, some of them held out (manifest.csv: path, split).",
-        )
 
     denoising = DenoisingConfig(early_fraction=0.0)
     crops = dataclasses.replace(denoising.crops, budget=cfg.crops_budget)
