@@ -1,8 +1,11 @@
-"""Models and encode profiles: named, immutable settings. The nine built-in ones are the paper's operating points."""
+"""Models and encode profiles: named, immutable settings. The nine built-in ones are the paper's operating points, in
+mono; others add a channel mode to one of them.
+"""
 
 import hashlib
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -16,17 +19,24 @@ DEFAULT_PROFILE_KEY = "default_profile"
 LATENT_FRAMES_HZ = 100  # of the autoencoder; a profile averages `pool` of them into one latent
 LATENT_DIM = 64
 BITS_PER_VALUE = 16  # of a continuous latent
+STEREO_KBPS = 0.144  # what a description of the stereo image costs
+CHANNEL_MODES = ("mono", "dual", "parametric")
 
 
 @dataclass(frozen=True)
-class BuiltIn:
-    """One operating point: a frame rate, and continuous latents or ``codebooks`` codes of ``bits`` bits per frame."""
+class Setting:
+    """An operating point and a channel mode.
+
+    The point is a frame rate, and continuous latents or ``codebooks`` codes of ``bits`` bits per frame. The mode is
+    ``mono``, ``dual`` (left and right apart) or ``parametric`` (mono, and where its bands stand).
+    """
 
     name: str
     frame_rate: str
     pool: int
     codebooks: int | None = None
     bits: int = 0
+    channel_mode: str = "mono"
 
     @property
     def frame_rate_hz(self) -> float:
@@ -34,9 +44,10 @@ class BuiltIn:
 
     @property
     def nominal_kbps(self) -> float:
-        """Payload without its container (paper: M log2 K 100/t)."""
+        """Payload of a stereo sound without its container (paper: M log2 K 100/t per coded channel)."""
         bits = LATENT_DIM * BITS_PER_VALUE if self.codebooks is None else self.codebooks * self.bits
-        return bits * self.frame_rate_hz / 1000
+        kbps = bits * self.frame_rate_hz / 1000
+        return {"mono": kbps, "dual": 2 * kbps, "parametric": kbps + STEREO_KBPS}[self.channel_mode]
 
     @property
     def params(self) -> dict[str, Any]:
@@ -45,22 +56,22 @@ class BuiltIn:
             "pool": self.pool,
             "codebooks": self.codebooks,
             "bits": self.bits,
-            "channel_mode": "mono",
+            "channel_mode": self.channel_mode,
         }
 
 
 BUILT_IN = {
     profile.name: profile
     for profile in (
-        BuiltIn("25hz", "25hz", 4),
-        BuiltIn("11hz", "11hz", 9),
-        BuiltIn("5hz", "5hz", 20),
-        BuiltIn("1hz", "1hz", 100),
-        BuiltIn("2.5kbps", "25hz", 4, 10, 10),
-        BuiltIn("1.32kbps", "11hz", 9, 12, 10),
-        BuiltIn("0.48kbps", "5hz", 20, 8, 12),
-        BuiltIn("0.3kbps", "1hz", 100, 25, 12),
-        BuiltIn("0.096kbps", "1hz", 100, 8, 12),
+        Setting("25hz", "25hz", 4),
+        Setting("11hz", "11hz", 9),
+        Setting("5hz", "5hz", 20),
+        Setting("1hz", "1hz", 100),
+        Setting("2.5kbps", "25hz", 4, 10, 10),
+        Setting("1.32kbps", "11hz", 9, 12, 10),
+        Setting("0.48kbps", "5hz", 20, 8, 12),
+        Setting("0.3kbps", "1hz", 100, 25, 12),
+        Setting("0.096kbps", "1hz", 100, 8, 12),
     )
 }
 
@@ -77,36 +88,82 @@ def ensure_model(session: Session, name: str, weights_sha256: str, **facts: Any)
 
 
 def ensure_profiles(session: Session, model: CodecModel) -> dict[str, EncodeProfile]:
-    """The built-in profiles of a model, made or brought back if need be.
+    """The profiles of a model, made or brought back if need be: the built-in ones, and those that were added.
 
     Profiles of the same names that belong to other weights retire; what was encoded with them stays decodable.
     """
     assert model.id is not None
-    return {built_in.name: _ensure_profile(session, model.id, built_in) for built_in in BUILT_IN.values()}
+    added = [_setting(row) for row in list_profiles(session) if row.name not in BUILT_IN]
+    return {wanted.name: _ensure_profile(session, model.id, wanted) for wanted in (*BUILT_IN.values(), *added)}
 
 
-def _ensure_profile(session: Session, model_id: int, built_in: BuiltIn) -> EncodeProfile:
-    namesakes = session.execute(select(EncodeProfile).where(col(EncodeProfile.name) == built_in.name)).scalars().all()
-    digest = params_hash(built_in.params)
-    wanted = next((row for row in namesakes if (row.model_id, row.params_hash) == (model_id, digest)), None)
+def add_profile(session: Session, name: str, point: str, channel_mode: str) -> EncodeProfile:
+    """A new profile: a built-in one, in a channel mode.
+
+    Raises:
+        SpressoError: ``bad_profile_name``, ``unknown_channel_mode``, ``unknown_profile`` (exit 2), ``profile_exists``,
+            ``no_profiles`` (exit 13).
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,39}", name):
+        raise SpressoError(
+            f"'{name}' is no name for a profile",
+            code="bad_profile_name",
+            hint="Use up to 40 small letters, digits, dots, dashes and underscores.",
+            exit_code=ExitCode.USAGE,
+        )
+    if channel_mode not in CHANNEL_MODES:
+        raise SpressoError(
+            f"unknown channel mode '{channel_mode}'",
+            code="unknown_channel_mode",
+            hint=f"Known: {', '.join(CHANNEL_MODES)}.",
+            exit_code=ExitCode.USAGE,
+        )
+    base = get_profile(session, point)
+    wanted = replace(_setting(base), name=name, channel_mode=channel_mode)
+    for row in list_profiles(session):
+        if row.name == name or row.params_hash == params_hash(wanted.params):
+            raise SpressoError(
+                f"There is a profile '{row.name}' already"
+                + ("" if row.name == name else ", and it has these very settings"),
+                code="profile_exists",
+                hint="A profile never changes: choose another name." if row.name == name else f"Use '{row.name}'.",
+            )
+    return _ensure_profile(session, base.model_id, wanted)
+
+
+def operating_point(profile: EncodeProfile) -> str:
+    """The codec's name for what a profile asks of it beside the channel mode."""
+    setting = replace(_setting(profile), channel_mode="mono")
+    return next(point.name for point in BUILT_IN.values() if replace(setting, name=point.name) == point)
+
+
+def _setting(profile: EncodeProfile) -> Setting:
+    return Setting(profile.name, **profile.params)
+
+
+def _ensure_profile(session: Session, model_id: int, wanted: Setting) -> EncodeProfile:
+    namesakes = session.execute(select(EncodeProfile).where(col(EncodeProfile.name) == wanted.name)).scalars().all()
+    digest = params_hash(wanted.params)
+    profile = next((row for row in namesakes if (row.model_id, row.params_hash) == (model_id, digest)), None)
     for row in namesakes:
-        if row is not wanted and row.state == "active":
+        if row is not profile and row.state == "active":
             row.state = "retired"
             session.add(row)
     session.flush()  # before the name is taken again
-    if wanted is None:
-        wanted = EncodeProfile(
-            name=built_in.name,
+    if profile is None:
+        profile = EncodeProfile(
+            name=wanted.name,
             model_id=model_id,
-            params=built_in.params,
+            params=wanted.params,
             params_hash=digest,
-            nominal_kbps=built_in.nominal_kbps,
-            frame_rate_hz=built_in.frame_rate_hz,
+            nominal_kbps=wanted.nominal_kbps,
+            frame_rate_hz=wanted.frame_rate_hz,
+            channel_mode=wanted.channel_mode,
         )
-    wanted.state = "active"
-    session.add(wanted)
+    profile.state = "active"
+    session.add(profile)
     session.flush()
-    return wanted
+    return profile
 
 
 def params_hash(params: dict[str, Any]) -> str:

@@ -23,7 +23,12 @@ def encode(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A sound file; it is only read.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.spr", help="Where the latent goes.")],
     profile: Annotated[str, typer.Option(help="Operating point, for example 25hz, 2.5kbps, 0.3kbps.")] = "2.5kbps",
-    dual: Annotated[bool, typer.Option("--dual", help="Keep left and right apart; twice the bits.")] = False,
+    channels: Annotated[
+        str,
+        typer.Option(
+            help="mono, parametric (mono and its stereo image) or dual (left and right apart, twice the bits)."
+        ),
+    ] = "mono",
     force: Force = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -34,7 +39,7 @@ def encode(
 
     sound = read_audio(source)
     codec = state.codec()
-    payload = codec.encode(sound.samples, sound.sample_rate, profile, "dual" if dual else "mono")
+    payload = codec.encode(sound.samples, sound.sample_rate, profile, channels)
     if not dry_run:
         _write(target, payload)
     record = {"source": str(source), "target": str(target), "profile": profile, **facts(payload), "dry_run": dry_run}
@@ -92,7 +97,7 @@ def info(
 
     def text() -> list[str]:
         return format.columns(
-            ("FILE", "BYTES", "RATE", "LENGTH", "SAMPLE RATE", "CH", "CODES", "MODEL"),
+            ("FILE", "BYTES", "RATE", "LENGTH", "SAMPLE RATE", "CH", "MODE", "CODES", "MODEL"),
             [_row(record) for record in records],
             right=(1, 2, 3, 4, 5),
         )
@@ -104,7 +109,7 @@ def _row(record: dict[str, Any]) -> list[object]:
     codes = f"{record['codebooks']} x {record['bits']} bit" if record["codebooks"] else "continuous"
     rate, seconds = format.kbps(record["kbps"]), format.length(record["duration_s"])
     first = [record["path"], record["bytes"], rate, seconds]
-    return [*first, record["sample_rate"], record["channels"], codes, record["model_id"]]
+    return [*first, record["sample_rate"], record["channels"], record["channel_mode"], codes, record["model_id"]]
 
 
 def facts(payload: bytes) -> dict[str, Any]:

@@ -53,6 +53,31 @@ def list_(
     state.out.result(records, text)
 
 
+@app.command("add")
+def add(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the new profile, for example 2.5kbps-stereo.")],
+    like: Annotated[str, typer.Option(help="The profile whose frame rate and codes it takes.")] = "2.5kbps",
+    channels: Annotated[
+        str, typer.Option(help="mono, parametric (mono and its stereo image) or dual (left and right apart).")
+    ] = "parametric",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, add nothing.")] = False,
+) -> None:
+    """Add a profile that treats the channels of a sound in another way."""
+    state = state_of(ctx)
+    from spresso_assets.catalog.profiles import add_profile
+
+    with state.change(dry_run) as session:
+        profile = add_profile(session, name, like, channels)
+        kbps = profile.nominal_kbps
+    state.out.result(
+        {"name": name, "like": like, "kbps": kbps, "channel_mode": channels, "dry_run": dry_run},
+        lambda: [
+            f"{name}: {format.kbps(kbps)}, like {like}, {channels}" + (" (not added: dry run)" if dry_run else "")
+        ],
+    )
+
+
 @app.command("default")
 def default(
     ctx: typer.Context,

@@ -85,10 +85,12 @@ class SPresso:
         Args:
             audio_CN: float [C, N], any rate and channel count, finite.
             point: operating point, for example ``1.32kbps`` (see `config.OPERATING_POINTS`).
-            channel_mode: ``mono`` codes the mean of all channels; ``dual`` codes the first two apart (twice the bits).
+            channel_mode: ``mono`` codes the mean of all channels; ``dual`` codes the first two apart (twice the bits);
+                ``parametric`` codes them as one and describes their stereo image (at most 150 bit/s).
 
         Raises:
-            SpressoError: ``unknown_point``, ``no_quantizer``, ``nonfinite_samples``, ``bad_shape``.
+            SpressoError: ``unknown_point``, ``unknown_channel_mode``, ``no_quantizer``, ``nonfinite_samples``,
+                ``bad_shape``.
         """
         return self.encode_many([(audio_CN, sample_rate)], point, channel_mode)[0]
 
@@ -99,12 +101,12 @@ class SPresso:
         batches: dict[tuple[int, int], list[_Short]] = defaultdict(list)
         for i, (audio_CN, sample_rate) in enumerate(sounds):
             blocks = _blocks(audio_CN)
-            header = self.encoding.survey(blocks, sample_rate, op, channel_mode)
+            header, side = self.encoding.survey(blocks, sample_rate, op, channel_mode)
             frames = self.encoding.frames(header, op.rate)
             if header.silent or not self.encoding.fits_one_window(frames, op.rate):
-                streams[i] = self._encode(header, blocks, op)
+                streams[i] = self._encode(header, side, blocks, op)
                 continue
-            batches[frames, header.coded_channels].append(_Short(i, header, blocks))
+            batches[frames, header.coded_channels].append(_Short(i, header, side, blocks))
         for (frames, channels), batch in batches.items():
             step = max(1, BATCH_FRAMES // (frames * channels))
             for at in range(0, len(batch), step):
@@ -112,7 +114,7 @@ class SPresso:
                 signals = [Rolling(self.encoding.signal(s.header, s.blocks)).take(0, frames * HOP) for s in group]
                 tokens_BFX = self.encoding.tokens([np.concatenate(signals)], frames, op)
                 for short, rows in zip(group, np.split(tokens_BFX, len(group)), strict=True):
-                    streams[short.index] = _pack(short.header, rows)
+                    streams[short.index] = _pack(short.header, rows, short.side)
         return [streams[i] for i in range(len(streams))]
 
     def encode_stream(self, open_blocks: OpenBlocks, sample_rate: int, point: str, channel_mode: str = "mono") -> bytes:
@@ -126,13 +128,14 @@ class SPresso:
             SpressoError: as `encode`; ``changed_while_reading`` if the two readings differ in length.
         """
         op = self.operating_point(point)
-        return self._encode(self.encoding.survey(open_blocks, sample_rate, op, channel_mode), open_blocks, op)
+        header, side = self.encoding.survey(open_blocks, sample_rate, op, channel_mode)
+        return self._encode(header, side, open_blocks, op)
 
-    def _encode(self, header: SprHeader, open_blocks: OpenBlocks, op: OperatingPoint) -> bytes:
+    def _encode(self, header: SprHeader, side: bytes, open_blocks: OpenBlocks, op: OperatingPoint) -> bytes:
         if header.silent:
             return bitstream.pack(header)
         frames = self.encoding.frames(header, op.rate)
-        return _pack(header, self.encoding.tokens(self.encoding.signal(header, open_blocks), frames, op))
+        return _pack(header, self.encoding.tokens(self.encoding.signal(header, open_blocks), frames, op), side)
 
     def operating_point(self, name: str) -> OperatingPoint:
         """Look up an operating point that this bundle can do."""
@@ -200,7 +203,7 @@ class SPresso:
                 hint="Decode with the bundle that encoded it: 'spresso models list'.",
                 exit_code=ExitCode.MODEL_MISSING,
             )
-        return header, self.decoding.stream(header, tokens, seed, steps, quality)
+        return header, self.decoding.stream(header, tokens, bitstream.read_side(payload), seed, steps, quality)
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,7 @@ class _Short:
 
     index: int
     header: SprHeader
+    side: bytes
     blocks: OpenBlocks
 
 
@@ -219,7 +223,7 @@ def _blocks(audio_CN: Audio) -> OpenBlocks:
     return lambda: (audio_CN[:, at : at + ARRAY_BLOCK] for at in range(0, audio_CN.shape[1], ARRAY_BLOCK))
 
 
-def _pack(header: SprHeader, tokens_CFX: Tokens) -> bytes:
+def _pack(header: SprHeader, tokens_CFX: Tokens, side: bytes) -> bytes:
     """Drop what stands for padding, and the channel axis where there is one channel."""
     tokens_CFX = tokens_CFX[:, : header.frames]
-    return bitstream.pack(header, tokens_CFX if header.channel_mode == "dual" else tokens_CFX[0])
+    return bitstream.pack(header, tokens_CFX if header.channel_mode == "dual" else tokens_CFX[0], side)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spresso_assets.codec.bitstream import Payload, SprHeader
+from spresso_assets.codec.bitstream_header import stereo_grid
 from spresso_assets.codec.blending import solve_in_windows
 from spresso_assets.codec.config import HOP, POOLS, SAMPLE_RATE
 from spresso_assets.codec.diffusion import denoise
@@ -22,6 +23,8 @@ from spresso_assets.codec.noise import LATENT_STREAM, WAVEFORM_STREAM, frame_noi
 from spresso_assets.codec.resampling import Resampler
 from spresso_assets.codec.rolling import Rolling
 from spresso_assets.codec.sampling import Solver, dpm_solver_2m, euler, heun, karras_sigmas, one_step
+from spresso_assets.codec.stereo import Codes, unpack_codes
+from spresso_assets.codec.stereo_filter import Unfolding
 from spresso_assets.codec.windows import decode_windows
 from spresso_assets.errors import ExitCode, SpressoError
 
@@ -69,8 +72,10 @@ class SoundDecoder:
     def __init__(self, networks: Networks) -> None:
         self.networks = networks
 
-    def stream(self, header: SprHeader, tokens: Payload, seed: int, steps: int | None, quality: str) -> Iterator[Audio]:
-        """Header and tokens of a stream -> float32 blocks [C, n] at the rate of its source.
+    def stream(
+        self, header: SprHeader, tokens: Payload, side: bytes, seed: int, steps: int | None, quality: str
+    ) -> Iterator[Audio]:
+        """Header, tokens and side section of a stream -> float32 blocks [C, n] at the rate of its source.
 
         Raises:
             SpressoError: ``unknown_quality``, ``no_quantizer``.
@@ -82,9 +87,12 @@ class SoundDecoder:
         rows = tokens if header.channel_mode == "dual" else tokens[None]
         gain = linear_gain(round(header.gain_db * 2))
         length48 = math.ceil(header.samples * SAMPLE_RATE / header.sample_rate)
-        resampler = Resampler(len(rows), SAMPLE_RATE, header.sample_rate)
+        signal = self._signal(header, rows, seed, steps, quality)
+        if header.channel_mode == "parametric":
+            signal = _unfold(signal, unpack_codes(side, *stereo_grid(header.samples, header.sample_rate)))
+        resampler = Resampler(1 if header.channel_mode == "mono" else 2, SAMPLE_RATE, header.sample_rate)
         left = header.samples
-        for audio_Bn in self._signal(header, rows, seed, steps, quality):
+        for audio_Bn in signal:
             block = resampler.feed(audio_Bn[:, :length48] * gain)[:, :left]
             length48, left = max(0, length48 - audio_Bn.shape[1]), left - block.shape[1]
             if block.shape[1]:
@@ -199,6 +207,13 @@ class SoundDecoder:
             noise_N = torch.from_numpy(frame_noise(seed, WAVEFORM_STREAM, low, high - low, HOP)).reshape(1, -1)
             audio_BN = autoencoder.decode(chunk_BTC, noise_N.to(device).expand(len(chunk_BTC), -1))
             yield audio_BN[:, (start - low) * HOP : (stop - low) * HOP].cpu().numpy()
+
+
+def _unfold(signal: Iterable[Audio], codes_PB: Codes) -> Iterator[Audio]:
+    unfolding = Unfolding(codes_PB)
+    for block in signal:
+        yield unfolding.feed(block)
+    yield unfolding.finish()
 
 
 def _to_channels(audio_BN: Audio, channels: int) -> Audio:

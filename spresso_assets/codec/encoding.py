@@ -16,14 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spresso_assets.codec import stereo
 from spresso_assets.codec.bitstream import SprHeader
+from spresso_assets.codec.bitstream_header import CHANNEL_MODES, ChannelMode, stereo_grid
 from spresso_assets.codec.config import HOP, SAMPLE_RATE, OperatingPoint
 from spresso_assets.codec.level import LevelMeter, linear_gain
 from spresso_assets.codec.networks import Networks
 from spresso_assets.codec.resampling import Resampler
 from spresso_assets.codec.rolling import Rolling
+from spresso_assets.codec.stereo_filter import Folding
 from spresso_assets.codec.windows import encode_windows, window_length
-from spresso_assets.errors import SpressoError
+from spresso_assets.errors import ExitCode, SpressoError
 
 BEAM, CANDIDATES = 8, 8
 
@@ -39,13 +42,20 @@ class SoundEncoder:
         self.networks, self.model_id = networks, model_id
         self.timings = {"resampling": 0.0}
 
-    def survey(self, open_blocks: OpenBlocks, sample_rate: int, op: OperatingPoint, channel_mode: str) -> SprHeader:
-        """First pass: check the samples, count them, measure their level.
+    def survey(
+        self, open_blocks: OpenBlocks, sample_rate: int, op: OperatingPoint, channel_mode: str
+    ) -> tuple[SprHeader, bytes]:
+        """First pass: check the samples, count them, measure their level and, in parametric mode, their stereo image.
+
+        Returns:
+            (header, side section). One channel is coded as mono in any mode, and so is an image in the centre.
 
         Raises:
-            SpressoError: ``bad_shape``, ``nonfinite_samples``.
+            SpressoError: ``unknown_channel_mode``, ``bad_shape``, ``nonfinite_samples``.
         """
+        check_channel_mode(channel_mode)
         meter, channels, samples = LevelMeter(), 0, 0
+        image = _Image(sample_rate) if channel_mode == "parametric" else None
         for block in open_blocks():
             audio_Cn = np.asarray(block, np.float32)
             if audio_Cn.ndim != 2 or not audio_Cn.shape[0] or channels not in (0, audio_Cn.shape[0]):
@@ -54,9 +64,15 @@ class SoundEncoder:
                 raise SpressoError("the sound holds NaN or infinite samples", code="nonfinite_samples")
             channels, samples = audio_Cn.shape[0], samples + audio_Cn.shape[1]
             meter.add(_coded(audio_Cn, channel_mode == "dual" and channels >= 2))
+            if image and channels >= 2:
+                image.add(audio_Cn)
         if not channels:
             raise SpressoError("the sound has no blocks, so its channels are unknown", code="bad_shape")
-        return SprHeader(
+        mode: ChannelMode = "dual" if channel_mode == "dual" and channels >= 2 else "mono"
+        side = image.finish(samples) if image else b""
+        if image and side:
+            mode, meter = "parametric", image.meter
+        header = SprHeader(
             model_id=self.model_id,
             pool=op.pool,
             codebooks=op.codebooks,
@@ -65,10 +81,11 @@ class SoundEncoder:
             sample_rate=sample_rate,
             samples=samples,
             channels=channels,
-            channel_mode="dual" if channel_mode == "dual" and channels >= 2 else "mono",
+            channel_mode=mode,
             gain_db=-meter.gain_steps() * 0.5,
             silent=meter.silent,
         )
+        return header, side
 
     def signal(self, header: SprHeader, open_blocks: OpenBlocks) -> Iterator[Audio]:
         """Second pass: what the networks hear, [coded channels, n] at 48 kHz and the common level.
@@ -76,24 +93,26 @@ class SoundEncoder:
         Raises:
             SpressoError: ``changed_while_reading`` if the sound is not as long as it was.
         """
-        dual = header.channel_mode == "dual"
+        stereo_in = header.channel_mode != "mono"
+        folding = Folding() if header.channel_mode == "parametric" else None
         gain = linear_gain(-round(header.gain_db * 2))
-        resampler = Resampler(header.coded_channels, header.sample_rate, SAMPLE_RATE)
+        resampler = Resampler(2 if stereo_in else 1, header.sample_rate, SAMPLE_RATE)
         samples = 0
         for block in open_blocks():
-            coded_Cn = _coded(np.asarray(block, np.float32), dual)
+            coded_Cn = _coded(np.asarray(block, np.float32), stereo_in)
             samples += coded_Cn.shape[1]
             began = time.perf_counter()
             at48_Cn = resampler.feed(coded_Cn)
             self.timings["resampling"] += time.perf_counter() - began
-            yield at48_Cn * gain
+            yield (folding.feed(at48_Cn) if folding else at48_Cn) * gain
         if samples != header.samples:
             raise SpressoError(
                 f"the sound had {header.samples} samples when it was measured and {samples} when it was encoded",
                 code="changed_while_reading",
                 hint="Let its writer finish, then encode it again.",
             )
-        yield resampler.finish() * gain
+        rest_Cn = resampler.finish()
+        yield (np.concatenate([folding.feed(rest_Cn), folding.finish()], 1) if folding else rest_Cn) * gain
 
     def frames(self, header: SprHeader, rate: str) -> int:
         """Latent frames that the networks see: the sound's, filled up to whole tokens and patches."""
@@ -128,6 +147,38 @@ class SoundEncoder:
         return self.networks.autoencoder.encode(audio_Bn.to(self.networks.device))[:, start - low : stop - low]
 
 
-def _coded(audio_CN: Audio, dual: bool) -> Audio:
+class _Image:
+    """Measures the stereo image of a sound, and the level of what it is folded into."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.meter = LevelMeter()
+        self._sample_rate = sample_rate
+        self._resampler, self._folding = Resampler(2, sample_rate, SAMPLE_RATE), Folding()
+
+    def add(self, audio_CN: Audio) -> None:
+        self.meter.add(self._folding.feed(self._resampler.feed(audio_CN[:2])))
+
+    def finish(self, samples: int) -> bytes:
+        """The side section; empty if the sound is silent or stands in the centre."""
+        self.meter.add(self._folding.feed(self._resampler.finish()))
+        self.meter.add(self._folding.finish())
+        if self.meter.silent:
+            return b""
+        codes_PB = self._folding.description(*stereo_grid(samples, self._sample_rate))
+        return stereo.pack_codes(codes_PB) if codes_PB.any() else b""
+
+
+def check_channel_mode(channel_mode: str) -> None:
+    """Raises SpressoError ``unknown_channel_mode`` (exit 2)."""
+    if channel_mode not in CHANNEL_MODES:
+        raise SpressoError(
+            f"unknown channel mode '{channel_mode}'",
+            code="unknown_channel_mode",
+            hint=f"Known: {', '.join(CHANNEL_MODES)}.",
+            exit_code=ExitCode.USAGE,
+        )
+
+
+def _coded(audio_CN: Audio, stereo_in: bool) -> Audio:
     """The channels that are coded: the first two, or the mean of all."""
-    return audio_CN[:2] if dual else np.ascontiguousarray(audio_CN).mean(0, keepdims=True)
+    return audio_CN[:2] if stereo_in else np.ascontiguousarray(audio_CN).mean(0, keepdims=True)

@@ -1,6 +1,6 @@
 """Two channels folded into one signal and a description, and unfolded again. Streams in, streams out, at 48 kHz.
 
-Both halves work in the same twelve bands. Chunks of 30 s lie at fixed places and see their neighbourhood, so that how
+Both halves work in the same twelve bands. Chunks of 5 s lie at fixed places and see their neighbourhood, so that how
 a sound arrives leaves no trace, and memory does not grow with its length.
 
 Axes: T frames of 100 Hz, B bands, F bins, N samples; 2 is (left, right), 3 is the powers of left and right and their
@@ -28,7 +28,7 @@ WINDOW = 1920  # 40 ms: 25 Hz per bin
 # One band up to 200 Hz, where level differences are hardly heard, then 3.4 ERB each (Glasberg and Moore 1990), in bins.
 EDGES = (0, 8, 16, 27, 42, 65, 98, 146, 214, 313, 456, 662, WINDOW // 2 + 1)
 
-CHUNK_FRAMES = 60 * STRETCH
+CHUNK_FRAMES = 10 * STRETCH
 MARGIN_FRAMES = 14  # neighbours that a frame depends on: decorrelator, window and smoothing
 
 OPPOSED = (-0.8, -0.5)  # coherences between which folding turns from L - R to L + R

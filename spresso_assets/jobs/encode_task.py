@@ -8,6 +8,7 @@ from sqlmodel import Session
 
 from spresso_assets.catalog.engine import Catalog
 from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile
+from spresso_assets.catalog.profiles import operating_point
 from spresso_assets.catalog.renditions import has_rendition, store_rendition
 from spresso_assets.errors import ExitCode, FaultKind, SpressoError
 from spresso_assets.jobs import queue
@@ -135,7 +136,7 @@ def _encode_together(context: TaskContext, profile: EncodeProfile, works: Sequen
     sounds = [work.audio for work in works if work.audio is not None]
     before = dict(getattr(codec, "timings", {}))
     started = time.perf_counter()
-    payloads = codec.encode_many(sounds, profile.name, profile.channel_mode)
+    payloads = codec.encode_many(sounds, operating_point(profile), profile.channel_mode)
     elapsed = time.perf_counter() - started
     # a codec that keeps its own times tells resampling apart; the rest of the call is the network
     resampling = getattr(codec, "timings", {}).get("resampling", 0.0) - before.get("resampling", 0.0)
@@ -160,7 +161,7 @@ def _write(session: Session, claim: Claim, work: _Work, profile: EncodeProfile) 
         profile,
         work.payload,
         job_id=claim.id,
-        channels=2 if profile.channel_mode == "dual" and asset.channels > 1 else 1,
+        channels=1 if profile.channel_mode == "mono" else min(asset.channels, 2),
     )
     queue.finish(session, claim, {"outcome": "encoded", "bytes": len(work.payload), "rendition": rendition.uid})
     return Outcome(claim.uid, claim.kind, "succeeded", "encoded", path, asset.uid, asset.duration, len(work.payload))

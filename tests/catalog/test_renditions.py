@@ -8,11 +8,13 @@ from spresso_assets.catalog.engine import Catalog
 from spresso_assets.catalog.models import Rendition, SourceFile
 from spresso_assets.catalog.profiles import (
     BUILT_IN,
+    add_profile,
     ensure_model,
     ensure_profiles,
     get_default,
     get_profile,
     list_profiles,
+    operating_point,
     set_default,
 )
 from spresso_assets.catalog.renditions import (
@@ -53,6 +55,43 @@ def test_registering_twice_changes_nothing_and_new_weights_retire_the_old(catalo
         assert len(list_profiles(session)) == 9 and len(list_profiles(session, retired=True)) == 18
         ensure_profiles(session, ensure_model(session, "small", "aa"))
         assert get_profile(session, "25hz").id == old["25hz"].id, "going back to the old weights"
+
+
+def test_a_profile_may_be_added_in_another_channel_mode_and_follows_new_weights(catalog: Catalog) -> None:
+    with catalog.session() as session:
+        with pytest.raises(SpressoError, match="no_profiles"):
+            add_profile(session, "wide", "2.5kbps", "parametric")
+        ensure_profiles(session, ensure_model(session, "small", "aa"))
+        wide = add_profile(session, "wide", "2.5kbps", "parametric")
+        assert (wide.channel_mode, operating_point(wide)) == ("parametric", "2.5kbps")
+        assert wide.nominal_kbps == pytest.approx(2.5 + 0.144)
+        assert add_profile(session, "two", "wide", "dual").nominal_kbps == pytest.approx(5)
+        set_default(session, "wide")
+        assert ensure_profiles(session, ensure_model(session, "small", "aa"))["wide"].id == wide.id
+        new = ensure_profiles(session, ensure_model(session, "small", "bb"))["wide"]
+        assert new.id != wide.id and wide.state == "retired"
+        assert get_profile(session).id == new.id and new.params == wide.params
+
+
+@pytest.mark.parametrize(
+    ("name", "like", "mode", "code"),
+    [
+        ("wide", "2.5kbps", "parametric", "profile_exists"),
+        ("broad", "2.5kbps", "parametric", "profile_exists"),
+        ("1hz", "2.5kbps", "dual", "profile_exists"),
+        ("plain", "2.5kbps", "mono", "profile_exists"),
+        ("new", "9kbps", "dual", "unknown_profile"),
+        ("new", "2.5kbps", "quad", "unknown_channel_mode"),
+        ("New one", "2.5kbps", "dual", "bad_profile_name"),
+        ("", "2.5kbps", "dual", "bad_profile_name"),
+    ],
+)
+def test_profiles_that_cannot_be_added(catalog: Catalog, name: str, like: str, mode: str, code: str) -> None:
+    with catalog.session() as session:
+        ensure_profiles(session, ensure_model(session, "small", "aa"))
+        add_profile(session, "wide", "2.5kbps", "parametric")
+        with pytest.raises(SpressoError, match=code):
+            add_profile(session, name, like, mode)
 
 
 def test_the_default_profile_is_the_catalogs(catalog: Catalog) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from spresso_assets.audio.read import read_audio
+from spresso_assets.audio.write import write_wav
 from tests.cli.conftest import Spresso, make_sounds
 
 
@@ -154,6 +158,24 @@ def test_profiles(filled: Spresso) -> None:
     default = [p["name"] for p in filled.ok("profile", "list", "--json").data if p["default"]]
     assert default == ["11hz"]
     assert filled("profile", "default", "9kbps").code == 2
+
+
+def test_profiles_in_other_channel_modes_encode_and_decode(filled: Spresso, sounds: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    write_wav(sounds / "wide.wav", (0.1 * rng.standard_normal((2, 8000))).astype(np.float32), 16_000, "PCM_16")
+    filled.ok("profile", "add", "wide", "--like", "1.32kbps", "--dry-run")
+    assert filled("profile", "default", "wide").code == 2
+    added = filled.ok("profile", "add", "wide", "--like", "1.32kbps", "--channels", "parametric", "--json").data
+    assert added["channel_mode"] == "parametric" and round(added["kbps"], 3) == 1.477
+    assert filled("profile", "add", "wide", "--json").json["error"]["code"] == "profile_exists"
+    filled.ok("scan", "--settle", "0")
+    filled.ok("encode", "--profile", "wide")
+    made = [profile for profile in filled.ok("stats", "--json").data["profiles"] if profile["name"] == "wide"]
+    assert made[0]["renditions"] == 4
+    filled.ok("export", "wide", tmp_path / "out", "--profile", "wide")
+    (back,) = (tmp_path / "out").rglob("*.wav")
+    left, right = read_audio(back).samples
+    assert abs(float(np.corrcoef(left, right)[0, 1])) < 0.5
 
 
 def test_models(filled: Spresso) -> None:

@@ -44,7 +44,7 @@ def test_every_operating_point_round_trips_length_and_rate(codec: SPresso, point
     samples=st.integers(0, 9000),
     rate=st.sampled_from([8000, 11025, 17990, 44100, 48000, 96000, 192000]),
     channels=st.integers(1, 6),
-    mode=st.sampled_from(["mono", "dual"]),
+    mode=st.sampled_from(["mono", "dual", "parametric"]),
     point=st.sampled_from(["1.32kbps", "1hz", "0.096kbps"]),
 )
 def test_any_length_rate_and_channel_count(
@@ -96,6 +96,7 @@ def _cut(audio_CN: np.ndarray, size: int) -> OpenBlocks:
         (0.7, 44_100, 1, "mono", "2.5kbps", 1000),
         (13.3, 48_000, 1, "mono", "1.32kbps", 4801),
         (11.1, 44_100, 2, "dual", "0.096kbps", 65_536),
+        (7.3, 44_100, 2, "parametric", "0.3kbps", 9_999),
         (6.2, 96_000, 3, "mono", "25hz", 300_001),
     ],
 )
@@ -113,7 +114,10 @@ def test_a_sound_that_changes_between_its_two_readings_is_refused(codec: SPresso
     assert caught.value.code == "changed_while_reading"
 
 
-@pytest.mark.parametrize(("rate", "mode", "point"), [(48_000, "mono", "1.32kbps"), (44_100, "dual", "0.3kbps")])
+@pytest.mark.parametrize(
+    ("rate", "mode", "point"),
+    [(48_000, "mono", "1.32kbps"), (44_100, "dual", "0.3kbps"), (32_000, "parametric", "0.096kbps")],
+)
 def test_decoded_blocks_are_the_whole_sound(codec: SPresso, rate: int, mode: str, point: str) -> None:
     stream = codec.encode(_sound(33 * rate + 17, 3), rate, point, mode)
     blocks = list(codec.decode_stream(stream, seed=3, steps=3))
@@ -170,7 +174,34 @@ def test_dual_channels_share_their_noise(codec: SPresso) -> None:
     """Equal channels must decode to equal channels: a centred sound stays centred."""
     audio_CN = np.repeat(_sound(24_000), 2, 0)
     decoded_CN, _ = codec.decode(codec.encode(audio_CN, 48_000, "2.5kbps", "dual"))
-    np.testing.assert_allclose(decoded_CN[0], decoded_CN[1], atol=1e-5)
+    np.testing.assert_array_equal(decoded_CN[0], decoded_CN[1])
+
+
+def test_parametric_costs_little_more_than_mono_and_brings_the_image_back(codec: SPresso) -> None:
+    left_N, right_N = _sound(96_000, 2)
+    opposed_CN = np.stack([left_N, -left_N, right_N])
+    stream = codec.encode(opposed_CN, 48_000, "1.32kbps", "parametric")
+    assert bitstream.read_header(stream).channel_mode == "parametric"
+    assert len(stream) == len(codec.encode(opposed_CN, 48_000, "1.32kbps")) + 36
+    decoded_CN, _ = codec.decode(stream, steps=1)
+    assert decoded_CN.shape == (3, 96_000) and np.abs(decoded_CN).max() > 1e-3
+    np.testing.assert_allclose(decoded_CN[2], decoded_CN[:2].mean(0), atol=1e-6)
+    assert float(np.corrcoef(decoded_CN[:2])[0, 1]) < -0.95
+    hard, _ = codec.decode(codec.encode(np.stack([left_N, 0 * left_N]), 44_100, "1.32kbps", "parametric"), steps=1)
+    assert np.abs(hard[1]).max() < 1e-5 < 1e-3 < np.abs(hard[0]).max()
+
+
+def test_the_level_of_opposed_channels_is_that_of_either(codec: SPresso) -> None:
+    left_N = _sound(48_000)[0]
+    opposed = bitstream.read_header(codec.encode(np.stack([left_N, -left_N]), 48_000, "1hz", "parametric"))
+    alone = bitstream.read_header(codec.encode(left_N[None], 48_000, "1hz"))
+    assert abs(opposed.gain_db - alone.gain_db) <= 0.5
+
+
+def test_parametric_sounds_without_an_image_are_mono(codec: SPresso) -> None:
+    mono_CN = _sound(24_000)
+    for audio_CN in (mono_CN, np.repeat(mono_CN, 2, 0), np.zeros((2, 24_000), np.float32), mono_CN[:, :0].repeat(2, 0)):
+        assert codec.encode(audio_CN, 48_000, "1hz", "parametric") == codec.encode(audio_CN, 48_000, "1hz", "mono")
 
 
 def test_prefix_of_codebooks_decodes(codec: SPresso) -> None:
