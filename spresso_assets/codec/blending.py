@@ -82,12 +82,13 @@ def solve_in_windows(
     touched = [bisect_left(bounds, stop) for _, stop in windows]  # the segment that follows a window's last one
     segments: dict[int, _Segment] = {}
     done: list[int] = []  # windows evaluated, by evaluation
+    opened = 0
     while not done or done[-1] < len(windows):
-        first = done[0] if done else 0
-        ready = min(first + group, len(windows))
-        for i in range(first, ready):
+        ready = min(opened + group, len(windows))
+        for i in range(opened, ready):
             start, stop = bounds[i], bounds[i + 1]
             segments[i] = _Segment(start, stop, solver, noise(start, stop), sigmas)
+        opened = ready
         for evaluation in itertools.count():
             if evaluation == len(done):
                 done.append(0)

@@ -25,7 +25,7 @@ class Rolling:
         """Samples ``start`` .. ``stop`` along axis 1; ``start`` must not be smaller than in the call before."""
         if start < self._start:
             raise ValueError(f"samples from {start} are forgotten, those from {self._start} are held")
-        while self._stop < stop:
+        while self._stop < stop or not self._held:
             block = next(self._blocks, None)
             if block is None:
                 break

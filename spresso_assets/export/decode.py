@@ -8,6 +8,7 @@ the same samples on the same machine and library versions.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,52 +26,68 @@ SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 
 
 class Decoder(Protocol):
-    """The part of `codec.SPresso` that is needed here; tests bring their own."""
+    """The part of `codec.SPresso` that is needed here."""
 
     name: str
     weights_sha256: str
 
-    def decode(
+    def decode_stream(
         self, payload: bytes, seed: int = 0, steps: int | None = None, quality: str = "default"
-    ) -> tuple[NDArray[np.float32], int]:
-        """.spr bytes -> float32 [C, N] and the sample rate."""
+    ) -> Iterator[NDArray[np.float32]]:
+        """.spr bytes -> float32 blocks [C, n]."""
         ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class Decoded:
-    """A decoded sound and how it came about.
+    """A sound that is being decoded, and how it comes about.
 
     Attributes:
-        samples: float32 [C, N].
+        blocks: float32 [C, n], decoded as they are asked for, once.
+        channels: C.
+        frames: N, in all.
         sample_rate: hertz.
         seed: the variation.
         profile: name of the profile that it was encoded under.
         model: name of the model.
         weights_sha256: identity of the model's weights.
-        seconds_spent: wall time of the decode.
         asset: uid of the asset, '' for a file without a catalog.
         name: what the sound is called.
         original: where the original lies.
         fields: descriptive metadata to carry over.
+        seconds_spent: wall time of decoding, so far.
     """
 
-    samples: NDArray[np.float32]
+    blocks: Iterator[NDArray[np.float32]]
+    channels: int
+    frames: int
     sample_rate: int
     seed: int
     profile: str
     model: str
     weights_sha256: str
-    seconds_spent: float
     asset: str = ""
     name: str = ""
     original: str = ""
     fields: dict[str, str] = field(default_factory=dict)
+    seconds_spent: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.blocks = self._timed(self.blocks)
+
+    def _timed(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        while True:
+            started = time.perf_counter()
+            block = next(blocks, None)
+            self.seconds_spent += time.perf_counter() - started
+            if block is None:
+                return
+            yield block
 
     @property
     def seconds(self) -> float:
         """Length of the sound."""
-        return float(self.samples.shape[1] / self.sample_rate)
+        return self.frames / self.sample_rate
 
     @property
     def speed(self) -> float:
@@ -86,7 +103,7 @@ class Decoded:
             "seed": self.seed,
             "seconds": self.seconds,
             "sample_rate": self.sample_rate,
-            "channels": int(self.samples.shape[0]),
+            "channels": self.channels,
             "model": self.model,
             "weights_sha256": self.weights_sha256,
             "speed": round(self.speed, 2),
@@ -108,11 +125,22 @@ def decode_payload(
     steps: int | None = None,
     **about: Any,
 ) -> Decoded:
-    """Decode a payload; `about` are further fields of `Decoded`."""
-    started = time.perf_counter()
-    samples, sample_rate = codec.decode(payload, seed=seed % SEEDS, steps=steps, quality=quality)
-    spent = time.perf_counter() - started
-    return Decoded(samples, sample_rate, seed % SEEDS, profile, codec.name, codec.weights_sha256, spent, **about)
+    """Begin to decode a payload; `about` are further fields of `Decoded`."""
+    from spresso_assets.codec.bitstream import read_header
+
+    header = read_header(payload)
+    blocks = codec.decode_stream(payload, seed=seed % SEEDS, steps=steps, quality=quality)
+    return Decoded(
+        blocks,
+        header.channels,
+        header.samples,
+        header.sample_rate,
+        seed % SEEDS,
+        profile,
+        codec.name,
+        codec.weights_sha256,
+        **about,
+    )
 
 
 def decode_asset(
@@ -126,7 +154,7 @@ def decode_asset(
     quality: str = "default",
     steps: int | None = None,
 ) -> Decoded:
-    """Decode one asset of the catalog.
+    """Begin to decode one asset of the catalog.
 
     Args:
         catalog: the open catalog.
@@ -186,19 +214,19 @@ CARRIED = (
 
 
 def write_decoded(decoded: Decoded, target: Path, *, bit_depth: int = 24, metadata: bool = True) -> None:
-    """Write a .wav or .flac file with its provenance.
+    """Write a .wav or .flac file with its provenance, block by block as it is decoded.
 
     Args:
-        decoded: what to write.
+        decoded: what to write; its blocks are used up.
         target: .wav or .flac; replaced in one step.
         bit_depth: 16, 24, or 32 (float, .wav only).
         metadata: False leaves the descriptive fields out; what it is and how it was made is always said.
 
     Raises:
-        SpressoError: `bad_format`, and what `audio.write.write_wav` raises.
+        SpressoError: `bad_format`, and what `audio.write.write_blocks` and decoding raise.
     """
     from spresso_assets.audio.broadcast import build_ixml
-    from spresso_assets.audio.write import write_wav
+    from spresso_assets.audio.write import write_blocks
 
     if target.suffix.lower() not in (".wav", ".flac"):
         raise _bad_format(f"cannot write '{target.suffix}' files", "Use .wav or .flac.")
@@ -208,8 +236,7 @@ def write_decoded(decoded: Decoded, target: Path, *, bit_depth: int = 24, metada
     told = provenance(decoded)
     fields = decoded.fields if metadata else {}
     description = fields.get("description") or fields.get("fx_name") or decoded.name
-    channels = int(decoded.samples.shape[0])
-    mode = {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
+    mode = {1: "mono", 2: "stereo"}.get(decoded.channels, f"{decoded.channels} channels")
     text = ";".join(f"{key}={value}" for key, value in told.items() if key != "ORIGINAL")
     bext = {
         "description": f"S-PRESSO re-synthesis: {description}" if description else "S-PRESSO re-synthesis",
@@ -220,7 +247,16 @@ def write_decoded(decoded: Decoded, target: Path, *, bit_depth: int = 24, metada
     note = "Re-synthesised from an S-PRESSO latent; not the original recording."
     ixml = {"NOTE": note, **{f"SPRESSO/{key}": value for key, value in told.items()}}
     ixml |= {f"USER/{name.upper()}": value for name, value in fields.items()}
-    write_wav(target, decoded.samples, decoded.sample_rate, SUBTYPES[bit_depth], bext=bext, ixml=build_ixml(ixml))
+    write_blocks(
+        target,
+        decoded.blocks,
+        decoded.channels,
+        decoded.frames,
+        decoded.sample_rate,
+        SUBTYPES[bit_depth],
+        bext=bext,
+        ixml=build_ixml(ixml),
+    )
 
 
 def provenance(decoded: Decoded) -> dict[str, str]:
