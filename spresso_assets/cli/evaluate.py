@@ -32,7 +32,7 @@ def evaluate(
         ),
     ] = "",
     sampler_profiles: Annotated[str, typer.Option(help="Profiles of --samplers.")] = "25hz,1.32kbps,0.096kbps",
-    sampler_limit: Annotated[int, typer.Option(min=1, help="Sounds for --samplers.")] = 16,
+    sampler_limit: Annotated[int, typer.Option(min=1, help="Sounds for --samplers.")] = 12,
     seeds: Annotated[int, typer.Option(min=1, help="Decodes per sound of --samplers; two or more give diversity.")] = 1,
     split: Annotated[str, typer.Option(help="Rows of FOLDER/manifest.csv to take, if it is there; 'all'.")] = "val",
     limit: Annotated[int | None, typer.Option(min=1, help="Measure so many sounds, the same ones every time.")] = None,

@@ -25,6 +25,7 @@ from spresso_assets.evaluation.points import (
     REFERENCE_QUALITY,
     Point,
     decode_options,
+    evaluations,
 )
 from spresso_assets.evaluation.records import Record, Records, finite, packed
 from spresso_assets.evaluation.sounds import SHORTEST_S, Sound
@@ -139,7 +140,7 @@ def _measure_sound(
             known = ideal if point.quality == REFERENCE_QUALITY else None
             decoded_N, decoding = known or bench.decode(payload, point.quality)
             record = _record(sound, point, decoded_N, reference_N)
-            record |= {"bytes": len(payload), **encoding, **decoding}
+            record |= {"bytes": len(payload), "evaluations": bench.evaluations(point.quality), **encoding, **decoding}
             if ideal is not None:
                 record["to_paper"] = round(mel_distance(*_by_source(decoded_N, ideal[0], reference_N)), 6)
             if point.seeds > 1:
@@ -205,6 +206,9 @@ class _Bench:
         with _stopwatch(times, "decode"):
             audio_CN, rate = self.codec.decode(payload, self.seed + take, steps, name)
         return _mono48(audio_CN, rate), times
+
+    def evaluations(self, quality: str) -> int:
+        return evaluations(quality, self.codec.config.student)
 
     def without_code(self, reference_N: Mono, method: str) -> Mono:
         """The AudioAE's decoder on the true x0, or on its mean."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from spresso_assets.codec.config import StudentConfig
 from spresso_assets.errors import ExitCode, SpressoError
 
 REFERENCE_QUALITY = "paper"  # what other samplers of the same code and seed are held against
@@ -65,12 +66,14 @@ def decode_options(quality: str) -> tuple[str, int | None]:
     )
 
 
-def evaluations(quality: str) -> int:
-    """How often a quality calls the denoiser: N with DPM-Solver++(2M), 2 N - 1 with Heun."""
+def evaluations(quality: str, student: StudentConfig | None = None) -> int:
+    """How often a quality calls the denoiser: N with DPM-Solver++(2M), 2 N - 1 with Heun; the student's own number."""
     from spresso_assets.codec.codec import QUALITIES
     from spresso_assets.codec.sampling import heun
 
     name, steps = decode_options(quality)
+    if name == "preview" and student is not None:
+        return len(student.sigmas)
     how = QUALITIES[name]
     count = steps or how.steps
     return 2 * count - 1 if how.solver is heun else count
@@ -82,18 +85,20 @@ def standard_points(
     *,
     samplers: Iterable[str] = (),
     sampler_profiles: Iterable[str] = (),
-    sampler_limit: int = 24,
+    sampler_limit: int = 12,
     seeds: int = 1,
 ) -> list[Point]:
     """Every profile at every quality, floors and ceiling; then samplers, on the first sounds of a few profiles.
 
-    Samplers are held against Heun-64, which costs as much as everything else together: hence their own, smaller share.
-    The code of another sound is decoded once per sampler profile, or for the first profile.
+    Samplers are held against Heun-64, which costs as much as everything else together: hence their own, smaller share,
+    and one seed for Heun-64 itself. The code of another sound is decoded per sampler profile, or for the first profile.
     """
     profiles, qualities, few = list(profiles), list(qualities), list(sampler_profiles)
     points = {p.key: p for p in (Point(method=AUTOENCODER), Point(method=MEAN_SPECTRUM))}
     main = [Point(profile, quality) for quality in qualities for profile in profiles]
-    further = [Point(p, q, limit=sampler_limit, seeds=seeds) for q in samplers for p in few]
+    further = [
+        Point(p, q, limit=sampler_limit, seeds=1 if q == REFERENCE_QUALITY else seeds) for q in samplers for p in few
+    ]
     others = [Point(p, qualities[0], OTHER_SOUND, limit=sampler_limit) for p in few or profiles[:1]] if main else []
     for point in [*main, *further, *others]:
         known = points.get(point.key)

@@ -45,6 +45,7 @@ class Row:
     Attributes:
         sounds: how many were measured.
         seconds: their length together.
+        evaluations: of the denoiser, per decode.
         kbps: true bit rate, containers included: all bytes over all seconds.
         encode_speed, decode_speed: seconds of sound per second of wall time; ``_cpu``: per second of processor time.
         metrics: by name, see `metrics.METRICS`.
@@ -59,6 +60,7 @@ class Row:
     sounds: int
     seconds: float
     metrics: dict[str, Spread]
+    evaluations: int | None = None
     kbps: float | None = None
     encode_speed: float | None = None
     encode_speed_cpu: float | None = None
@@ -158,6 +160,7 @@ def _row(records: list[Record], sources: dict[str, Embedding]) -> Row:
         sounds=len(records),
         seconds=round(seconds, 3),
         metrics={name: s for name, s in spreads.items() if s is not None},
+        evaluations=first.get("evaluations"),
         kbps=round(sum(r["bytes"] for r in records) * 8 / seconds / 1000, 6) if "bytes" in first else None,
         encode_speed=speed("encode_wall_s"),
         encode_speed_cpu=speed("encode_cpu_s"),

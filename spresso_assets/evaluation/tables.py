@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spresso_assets.codec.config import OPERATING_POINTS
 from spresso_assets.errors import ExitCode, SpressoError
-from spresso_assets.evaluation.points import AUTOENCODER, CODEC, MEAN_SPECTRUM, OTHER_SOUND, evaluations
+from spresso_assets.evaluation.points import AUTOENCODER, CODEC, MEAN_SPECTRUM, OTHER_SOUND, REFERENCE_QUALITY
 from spresso_assets.evaluation.summary import Row, Spread, Summary
 
 BLOCK = re.compile(r"(<!-- measured:([\w-]+) -->\n)(.*?)(<!-- /measured -->)", re.DOTALL)
@@ -65,9 +65,9 @@ def samplers(summary: Summary) -> str:
         [
             f"`{row.profile}`",
             f"`{row.quality}`",
-            str(evaluations(row.quality)),
+            NONE if row.evaluations is None else str(row.evaluations),
             _mean(row.metrics.get("mel_distance"), 3),
-            _mean(row.to_paper, 3) if row.quality != "paper" else NONE,
+            _mean(row.to_paper, 3) if row.quality != REFERENCE_QUALITY else NONE,
             _mean(row.diversity, 3),
             _mean(row.metrics.get("flux_difference"), 2),
             _figure(row.kernel, 2),

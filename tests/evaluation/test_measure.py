@@ -58,6 +58,7 @@ def test_every_point_has_its_row_and_figures(whole: Summary) -> None:
     assert [(r.method, r.profile, r.quality) for r in whole.rows] == [p.key for p in POINTS]
     coded = row(whole, "1hz", "default")
     assert coded.sounds == 3 and coded.seconds == pytest.approx(0.9)
+    assert coded.evaluations == 8 and row(whole, "1hz", "heun3").evaluations == 5
     assert coded.encode_speed and coded.decode_speed and coded.decode_speed_cpu
     assert coded.diversity is not None and coded.diversity.mean > 0
     assert row(whole, "0.096kbps", "default").sounds == 2
