@@ -17,19 +17,28 @@ NEGATED = re.compile(r"-[^-].+", re.DOTALL)
 
 
 def arrange(args: Sequence[str], app: typer.Typer) -> list[str]:
-    """Global options to the front, negated words of a query out of the reach of the option parser."""
-    front, rest = _split_globals(args)
+    """Global options to the front, negated words of a query out of the reach of the option parser.
+
+    An option that the verb has itself (`train prior --config`) is the verb's.
+    """
+    ambiguous = WITH_VALUE & {arg.split("=", 1)[0] for arg in args}
+    front, rest = _split_globals(args, _own_options(args, app) if ambiguous else set())
     return front + _shield_words(rest, app)
 
 
-def _split_globals(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Global options that stand before a `--`, with their values, and everything else."""
+def _split_globals(args: Sequence[str], own: set[str]) -> tuple[list[str], list[str]]:
+    """Global options that stand before a `--`, with their values, and everything else.
+
+    After the verb, the options ``own`` are left to it.
+    """
     front: list[str] = []
     rest: list[str] = []
     waiting = iter(args)
     for arg in waiting:
         if arg == "--":
             rest += [arg, *waiting]
+        elif rest and arg.split("=", 1)[0] in own:
+            rest.append(arg)
         elif arg in FLAGS or (arg.split("=", 1)[0] in WITH_VALUE and "=" in arg):
             front.append(arg)
         elif arg in WITH_VALUE:
@@ -57,6 +66,21 @@ def _shield_words(rest: list[str], app: typer.Typer) -> list[str]:
         else:
             words.append(arg)
     return [rest[0], *options, "--", *words]
+
+
+def _own_options(args: Sequence[str], app: typer.Typer) -> set[str]:
+    """Spellings of the options of the verb that ``args`` name, in a group too; none for the program itself."""
+    command = get_command(app)
+    waiting = iter(args)
+    for arg in waiting:
+        if arg in WITH_VALUE:
+            next(waiting, None)
+        elif not arg.startswith("-"):
+            commands = getattr(command, "commands", {})
+            if arg not in commands:
+                break
+            command = commands[arg]
+    return {name for option in command.params for name in option.opts} if command.name else set()
 
 
 def _options_with_value(verb: str, app: typer.Typer) -> set[str]:

@@ -105,14 +105,19 @@ def prepare(
     config: Config = None,
     procedural: Annotated[int, typer.Option(help="Procedurally made sounds to add to the training split.")] = 600,
 ) -> None:
-    """Analyse every sound once and cache its latents."""
+    """Analyse every sound once and cache its latents; a preset with a learned autoencoder needs that trained first."""
+    from spresso_assets.codec.autoencoder import AudioAE
     from spresso_assets.training.data import build_cache
     from spresso_assets.training.ranks import stay_alone
     from spresso_assets.training.source import write_statistics
 
     stay_alone("train prepare")
     model, source = _source(run, base, preset, config)
-    _report(build_cache(data, run / "data", model.autoencoder, procedural=procedural))
+    learned = None
+    if model.autoencoder.encoder != "logmel":
+        learned = AudioAE(model.autoencoder, model.sigma_data)
+        learned.load_state_dict(source.state("autoencoder", "autoencoder"))
+    _report(build_cache(data, run / "data", model.autoencoder, autoencoder=learned, procedural=procedural))
     if source.base is not None:
         write_statistics(source.base, run / "data")
 
@@ -125,16 +130,17 @@ def autoencoder(
     max_minutes: Minutes = 30,
     resume: Resume = False,
     config: Config = None,
+    procedural: Annotated[int, typer.Option(help="Procedurally made sounds to add to the training split.")] = 100,
     device: Device = "cpu",
     threads: Threads = 0,
 ) -> None:
-    """The AudioAE's decoder (independent of the other stages; they need only 'prepare')."""
+    """The AudioAE: the decoder of log-mel latents, after 'prepare'; or a learned pair (preset full), before it."""
     from spresso_assets.training.autoencoder import AutoencoderTrainingConfig, build_wave_cache, train_autoencoder
     from spresso_assets.training.ranks import join
 
     device = _setup(threads, device)
     if join().leads and not (run / "data" / "waves-val.safetensors").exists():
-        build_wave_cache(data, run / "data")
+        build_wave_cache(data, run / "data", procedural=procedural)
     join().wait()
     loop = _loop(config, "autoencoder", max_minutes=max_minutes)
     cfg = _options(config, "autoencoder", AutoencoderTrainingConfig())
@@ -156,11 +162,13 @@ def prior(
     threads: Threads = 0,
 ) -> None:
     """Stage 1: the diffusion prior on latents alone."""
-    from spresso_assets.training.prior import train_prior
+    from spresso_assets.training.prior import PriorConfig, train_prior
 
     device = _setup(threads, device)
     loop = _loop(config, "prior", max_minutes=max_minutes)
-    _report(train_prior(_model(preset, config), run / "data", run / "prior", loop, resume=resume, device=device))
+    cfg = _options(config, "prior", PriorConfig())
+    model, out = _model(preset, config), run / "prior"
+    _report(train_prior(model, run / "data", out, loop, cfg, resume=resume, device=device))
 
 
 @app.command()

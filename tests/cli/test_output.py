@@ -27,6 +27,12 @@ VERBS = (
         (["search", "--catalog=a.db", "x"], ["--catalog=a.db", "search", "x"]),
         (["search", "--", "--json"], ["search", "--", "--json"]),
         (["search", "--catalog"], ["--catalog", "search"]),
+        (["search", "--config", "a.toml"], ["--config", "a.toml", "search"]),
+        (["train", "prior", "--config", "t.toml", "--json"], ["--json", "train", "prior", "--config", "t.toml"]),
+        (
+            ["--config", "a.toml", "train", "prior", "--config=t.toml"],
+            ["--config", "a.toml", "train", "prior", "--config=t.toml"],
+        ),
     ],
 )
 def test_global_options_may_stand_anywhere(args: list[str], expected: list[str]) -> None:
