@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,17 +30,20 @@ def encode(
             help="mono, parametric (mono and its stereo image) or dual (left and right apart, twice the bits)."
         ),
     ] = "mono",
+    best_of: Annotated[
+        int, typer.Option(min=1, max=1000, help="Decode so many variations and store which is closest; takes as long.")
+    ] = 1,
     force: Force = False,
     dry_run: DryRun = False,
 ) -> None:
     """Encode a sound file into a .spr file of a few dozen bytes per second."""
     state = state_of(ctx)
     _refuse_existing(target, force)
-    from spresso_assets.audio.read import read_audio
+    from spresso_assets.audio.read import iter_blocks, open_sound
 
-    sound = read_audio(source)
-    codec = state.codec()
-    payload = codec.encode(sound.samples, sound.sample_rate, profile, channels)
+    with open_sound(source) as sound:
+        sample_rate = sound.sample_rate
+    payload = state.codec().encode_stream(lambda: iter_blocks(source), sample_rate, profile, channels, best_of)
     if not dry_run:
         _write(target, payload)
     record = {"source": str(source), "target": str(target), "profile": profile, **facts(payload), "dry_run": dry_run}
@@ -58,7 +62,9 @@ def decode(
     ctx: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="IN.spr", help="A .spr file.")],
     target: Annotated[Path, typer.Argument(metavar="OUT.wav", help="Sound file to write: .wav or .flac.")],
-    seed: Annotated[int, typer.Option(min=0, help="Variation; the same number gives the same sound.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Variation; by default the one that the file stores, or 0.")
+    ] = None,
     quality: Annotated[str, typer.Option(help="preview (fastest), default or paper (slowest).")] = "default",
     steps: Annotated[int | None, typer.Option(min=1, help="Solver steps instead of the quality's own.")] = None,
     force: Force = False,
@@ -73,7 +79,9 @@ def decode(
     decoded = decode_payload(
         state.codec(), payload, seed=seed, quality=quality, steps=steps, profile=profile_of(payload)
     )
-    if not dry_run:
+    if dry_run:
+        deque(decoded.blocks, maxlen=0)
+    else:
         write_decoded(decoded, target)
     record = {"source": str(source), "target": str(target), **decoded.record(), "dry_run": dry_run}
     state.out.result(record, lambda: [f"{format.printable(str(target))}: {decoded.summary()}"])
@@ -115,6 +123,7 @@ def _row(record: dict[str, Any]) -> list[object]:
 def facts(payload: bytes) -> dict[str, Any]:
     """What a stream says about itself; raises the bit stream's own errors for damaged ones."""
     from spresso_assets.codec.bitstream import read_header, true_kbps
+    from spresso_assets.codec.extension import stored_seed
 
     header = read_header(payload)
     return {
@@ -130,6 +139,7 @@ def facts(payload: bytes) -> dict[str, Any]:
         "bits": header.bits,
         "gain_db": header.gain_db,
         "silent": header.silent,
+        "seed": stored_seed(header.extension),
         "model_id": header.model_id,
     }
 

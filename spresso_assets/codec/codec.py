@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,11 @@ import torch
 from spresso_assets.codec import bitstream
 from spresso_assets.codec.autoencoder import AudioAE
 from spresso_assets.codec.bitstream import SprHeader
+from spresso_assets.codec.closeness import MelDistance
 from spresso_assets.codec.config import HOP, OPERATING_POINTS, ModelConfig, OperatingPoint
 from spresso_assets.codec.decoding import BATCH_FRAMES, QUALITIES, Quality, SoundDecoder
 from spresso_assets.codec.encoding import Audio, OpenBlocks, SoundEncoder, Tokens
+from spresso_assets.codec.extension import seed_record, stored_seed
 from spresso_assets.codec.latent_encoder import LatentEncoder
 from spresso_assets.codec.networks import Networks
 from spresso_assets.codec.quantizer import QINCo2
@@ -79,7 +81,9 @@ class SPresso:
         """Seconds spent so far, by activity (``resampling``)."""
         return self.encoding.timings
 
-    def encode(self, audio_CN: Audio, sample_rate: int, point: str, channel_mode: str = "mono") -> bytes:
+    def encode(
+        self, audio_CN: Audio, sample_rate: int, point: str, channel_mode: str = "mono", best_of: int = 1
+    ) -> bytes:
         """One sound -> .spr bytes.
 
         Args:
@@ -87,55 +91,81 @@ class SPresso:
             point: operating point, for example ``1.32kbps`` (see `config.OPERATING_POINTS`).
             channel_mode: ``mono`` codes the mean of all channels; ``dual`` codes the first two apart (twice the bits);
                 ``parametric`` codes them as one and describes their stereo image (at most 150 bit/s).
+            best_of: decode the seeds 0 .. best_of - 1 at default quality and store the one that comes closest to the
+                source (`closeness`), for decoding without a seed. Costs as many decodes, and three bytes.
 
         Raises:
             SpressoError: ``unknown_point``, ``unknown_channel_mode``, ``no_quantizer``, ``nonfinite_samples``,
                 ``bad_shape``.
         """
-        return self.encode_many([(audio_CN, sample_rate)], point, channel_mode)[0]
+        return self.encode_many([(audio_CN, sample_rate)], point, channel_mode, best_of)[0]
 
-    def encode_many(self, sounds: Iterable[tuple[Audio, int]], point: str, channel_mode: str = "mono") -> list[bytes]:
+    def encode_many(
+        self, sounds: Iterable[tuple[Audio, int]], point: str, channel_mode: str = "mono", best_of: int = 1
+    ) -> list[bytes]:
         """Several sounds -> .spr bytes each; short sounds of one padded length share a batch. See `encode`."""
         op = self.operating_point(point)
         streams: dict[int, bytes] = {}
-        batches: dict[tuple[int, int], list[_Short]] = defaultdict(list)
+        batches: dict[tuple[int, int], list[tuple[int, _Surveyed]]] = defaultdict(list)
         for i, (audio_CN, sample_rate) in enumerate(sounds):
             blocks = _blocks(audio_CN)
             header, side = self.encoding.survey(blocks, sample_rate, op, channel_mode)
             frames = self.encoding.frames(header, op.rate)
             if header.silent or not self.encoding.fits_one_window(frames, op.rate):
-                streams[i] = self._encode(header, side, blocks, op)
+                streams[i] = self._encode(_Surveyed(header, side, blocks), op, best_of)
                 continue
-            batches[frames, header.coded_channels].append(_Short(i, header, side, blocks))
+            batches[frames, header.coded_channels].append((i, _Surveyed(header, side, blocks)))
         for (frames, channels), batch in batches.items():
             step = max(1, BATCH_FRAMES // (frames * channels))
             for at in range(0, len(batch), step):
                 group = batch[at : at + step]
-                signals = [Rolling(self.encoding.signal(s.header, s.blocks)).take(0, frames * HOP) for s in group]
+                signals = [Rolling(self.encoding.signal(s.header, s.blocks)).take(0, frames * HOP) for _, s in group]
                 tokens_BFX = self.encoding.tokens([np.concatenate(signals)], frames, op)
-                for short, rows in zip(group, np.split(tokens_BFX, len(group)), strict=True):
-                    streams[short.index] = _pack(short.header, rows, short.side)
+                for (i, sound), tokens_CFX in zip(group, np.split(tokens_BFX, len(group)), strict=True):
+                    streams[i] = self._pack(sound, tokens_CFX, best_of)
         return [streams[i] for i in range(len(streams))]
 
-    def encode_stream(self, open_blocks: OpenBlocks, sample_rate: int, point: str, channel_mode: str = "mono") -> bytes:
+    def encode_stream(
+        self, open_blocks: OpenBlocks, sample_rate: int, point: str, channel_mode: str = "mono", best_of: int = 1
+    ) -> bytes:
         """A sound of any length -> .spr bytes, the same that `encode` makes of it; only its codes are held in memory.
 
         Args:
             open_blocks: opens the sound anew and gives its samples, float [C, n] in blocks of any size. It is called
-                twice: the level of the whole sound must be known before its first code.
+                twice, since the level of the whole sound must be known before its first code; and once for every
+                seed that ``best_of`` tries.
 
         Raises:
-            SpressoError: as `encode`; ``changed_while_reading`` if the two readings differ in length.
+            SpressoError: as `encode`; ``changed_while_reading`` if the readings differ in length.
         """
         op = self.operating_point(point)
         header, side = self.encoding.survey(open_blocks, sample_rate, op, channel_mode)
-        return self._encode(header, side, open_blocks, op)
+        return self._encode(_Surveyed(header, side, open_blocks), op, best_of)
 
-    def _encode(self, header: SprHeader, side: bytes, open_blocks: OpenBlocks, op: OperatingPoint) -> bytes:
-        if header.silent:
-            return bitstream.pack(header)
-        frames = self.encoding.frames(header, op.rate)
-        return _pack(header, self.encoding.tokens(self.encoding.signal(header, open_blocks), frames, op), side)
+    def _encode(self, sound: _Surveyed, op: OperatingPoint, best_of: int) -> bytes:
+        if sound.header.silent:
+            return bitstream.pack(sound.header)
+        frames = self.encoding.frames(sound.header, op.rate)
+        return self._pack(
+            sound, self.encoding.tokens(self.encoding.signal(sound.header, sound.blocks), frames, op), best_of
+        )
+
+    def _pack(self, sound: _Surveyed, tokens_CFX: Tokens, best_of: int) -> bytes:
+        header, tokens_CFX = sound.header, tokens_CFX[:, : sound.header.frames]  # what follows stands for padding
+        if best_of > 1 and (seed := self._closest_seed(sound, tokens_CFX, best_of)):
+            header = replace(header, extension=seed_record(seed))
+        return bitstream.pack(header, tokens_CFX if header.channel_mode == "dual" else tokens_CFX[0], sound.side)
+
+    def _closest_seed(self, sound: _Surveyed, tokens_CFX: Tokens, count: int) -> int:
+        """The seed below ``count`` whose decode is closest to the source; the first of equals."""
+        distances = []
+        for seed in range(count):
+            source, distance, at = Rolling(self.encoding.signal(sound.header, sound.blocks)), MelDistance(), 0
+            for decoded_CN in self.decoding.signal(sound.header, tokens_CFX, seed):
+                distance.add(source.take(at, at + decoded_CN.shape[1]), decoded_CN)
+                at += decoded_CN.shape[1]
+            distances.append(distance.value)
+        return int(np.argmin(distances))
 
     def operating_point(self, name: str) -> OperatingPoint:
         """Look up an operating point that this bundle can do."""
@@ -164,12 +194,13 @@ class SPresso:
         return op
 
     def decode(
-        self, payload: bytes, seed: int = 0, steps: int | None = None, quality: str = "default"
+        self, payload: bytes, seed: int | None = None, steps: int | None = None, quality: str = "default"
     ) -> tuple[Audio, int]:
         """.spr bytes -> (float32 [C, N], sample rate): exactly the length and rate that were encoded.
 
         Args:
-            seed: variation; the same seed, stream and weights give the same sound.
+            seed: variation; the same seed, stream and weights give the same sound. None takes the one that the stream
+                stores (`encode` with ``best_of``), or 0.
             steps: solver steps, overriding those of ``quality``.
             quality: ``preview`` (1 evaluation), ``default`` (8) or ``paper`` (Heun 64).
 
@@ -186,7 +217,7 @@ class SPresso:
         return audio_CN, header.sample_rate
 
     def decode_stream(
-        self, payload: bytes, seed: int = 0, steps: int | None = None, quality: str = "default"
+        self, payload: bytes, seed: int | None = None, steps: int | None = None, quality: str = "default"
     ) -> Iterator[Audio]:
         """`decode` as blocks float32 [C, n], in memory that does not grow with length. Joined they are its result.
 
@@ -194,7 +225,16 @@ class SPresso:
         """
         return self._opened(payload, seed, steps, quality)[1]
 
-    def _opened(self, payload: bytes, seed: int, steps: int | None, quality: str) -> tuple[SprHeader, Iterator[Audio]]:
+    def _opened(
+        self, payload: bytes, seed: int | None, steps: int | None, quality: str
+    ) -> tuple[SprHeader, Iterator[Audio]]:
+        if quality not in QUALITIES:
+            raise SpressoError(
+                f"unknown quality '{quality}'",
+                code="unknown_quality",
+                hint=f"Known: {', '.join(QUALITIES)}.",
+                exit_code=ExitCode.USAGE,
+            )
         header, tokens = bitstream.unpack(payload)
         if header.model_id != self.model_id:
             raise SpressoError(
@@ -203,14 +243,15 @@ class SPresso:
                 hint="Decode with the bundle that encoded it: 'spresso models list'.",
                 exit_code=ExitCode.MODEL_MISSING,
             )
+        if seed is None:
+            seed = stored_seed(header.extension) or 0
         return header, self.decoding.stream(header, tokens, bitstream.read_side(payload), seed, steps, quality)
 
 
 @dataclass(frozen=True)
-class _Short:
-    """A sound that fits into one window and waits for others of its length."""
+class _Surveyed:
+    """A sound after its first reading."""
 
-    index: int
     header: SprHeader
     side: bytes
     blocks: OpenBlocks
@@ -221,9 +262,3 @@ def _blocks(audio_CN: Audio) -> OpenBlocks:
     if np.ndim(audio_CN) != 2 or np.shape(audio_CN)[1] <= ARRAY_BLOCK:
         return lambda: [audio_CN]
     return lambda: (audio_CN[:, at : at + ARRAY_BLOCK] for at in range(0, audio_CN.shape[1], ARRAY_BLOCK))
-
-
-def _pack(header: SprHeader, tokens_CFX: Tokens, side: bytes) -> bytes:
-    """Drop what stands for padding, and the channel axis where there is one channel."""
-    tokens_CFX = tokens_CFX[:, : header.frames]
-    return bitstream.pack(header, tokens_CFX if header.channel_mode == "dual" else tokens_CFX[0], side)

@@ -55,7 +55,7 @@ class Quality:
 
 QUALITIES: dict[str, Quality] = {
     # Diffusion only fills in what the sketch leaves open: from sigma = 5 (ten times sigma_data) 8 evaluations do what
-    # 16 do from 20. Starting noise at three quarters is the best of both measures on val (docs/results.md).
+    # 16 do from 20. Starting noise at three quarters is the best of both measures on val (docs/codec.md).
     "default": Quality(dpm_solver_2m, 8, 0.02, 5.0, 0.75),
     # Of bundles without a few-step student; with one, that is the preview.
     "preview": Quality(one_step, 1, 20.0, 20.0),
@@ -78,7 +78,7 @@ class SoundDecoder:
         """Header, tokens and side section of a stream -> float32 blocks [C, n] at the rate of its source.
 
         Raises:
-            SpressoError: ``unknown_quality``, ``no_quantizer``.
+            SpressoError: ``no_quantizer``.
         """
         if header.silent or not header.samples:
             for at in range(0, header.samples, SILENT_BLOCK):
@@ -87,7 +87,7 @@ class SoundDecoder:
         rows = tokens if header.channel_mode == "dual" else tokens[None]
         gain = linear_gain(round(header.gain_db * 2))
         length48 = math.ceil(header.samples * SAMPLE_RATE / header.sample_rate)
-        signal = self._signal(header, rows, seed, steps, quality)
+        signal = self.signal(header, rows, seed, steps, quality)
         if header.channel_mode == "parametric":
             signal = _unfold(signal, unpack_codes(side, *stereo_grid(header.samples, header.sample_rate)))
         resampler = Resampler(1 if header.channel_mode == "mono" else 2, SAMPLE_RATE, header.sample_rate)
@@ -101,7 +101,9 @@ class SoundDecoder:
         if left:  # exactly as many samples as there were: resamplers may round a length either way
             yield _to_channels(np.pad(block, ((0, 0), (0, left - block.shape[1]))), header.channels)
 
-    def _signal(self, header: SprHeader, rows: Payload, seed: int, steps: int | None, quality: str) -> Iterator[Audio]:
+    def signal(
+        self, header: SprHeader, rows: Payload, seed: int, steps: int | None = None, quality: str = "default"
+    ) -> Iterator[Audio]:
         """Tokens [B, F, X] -> 48 kHz blocks [B, n] at the networks' level."""
         rate = next(name for name, pool in POOLS.items() if pool == header.pool)
         x0 = self.sample(rows, rate, header.codebooks, seed, steps, quality)
@@ -138,13 +140,6 @@ class SoundDecoder:
 
         All rows start from the same noise, so that the channels of one sound stay together.
         """
-        if quality not in QUALITIES:
-            raise SpressoError(
-                f"unknown quality '{quality}'",
-                code="unknown_quality",
-                hint=f"Known: {', '.join(QUALITIES)}.",
-                exit_code=ExitCode.USAGE,
-            )
         how = QUALITIES[quality]
         config, transformer, device = self.networks.config, self.networks.transformer, self.networks.device
         solver, sigmas, start_scale = how.solver, how.sigmas(steps), how.start_scale

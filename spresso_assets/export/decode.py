@@ -119,23 +119,30 @@ def decode_payload(
     codec: Decoder,
     payload: bytes,
     *,
-    seed: int,
+    seed: int | None = None,
     profile: str,
     quality: str = "default",
     steps: int | None = None,
     **about: Any,
 ) -> Decoded:
-    """Begin to decode a payload; `about` are further fields of `Decoded`."""
+    """Begin to decode a payload.
+
+    Args:
+        seed: variation; None takes the one that the payload stores, or 0.
+        about: further fields of `Decoded`.
+    """
     from spresso_assets.codec.bitstream import read_header
+    from spresso_assets.codec.extension import stored_seed
 
     header = read_header(payload)
-    blocks = codec.decode_stream(payload, seed=seed % SEEDS, steps=steps, quality=quality)
+    seed = (stored_seed(header.extension) or 0 if seed is None else seed) % SEEDS
+    blocks = codec.decode_stream(payload, seed=seed, steps=steps, quality=quality)
     return Decoded(
         blocks,
         header.channels,
         header.samples,
         header.sample_rate,
-        seed % SEEDS,
+        seed,
         profile,
         codec.name,
         codec.weights_sha256,

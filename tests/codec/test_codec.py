@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from spresso_assets.codec import bitstream
 from spresso_assets.codec.bundle import load_bundle, read_config, weights_hash, write_random_bundle
+from spresso_assets.codec.closeness import MelDistance
 from spresso_assets.codec.codec import SPresso
 from spresso_assets.codec.config import OPERATING_POINTS, PRESETS, ModelConfig
 from spresso_assets.codec.encoding import OpenBlocks
+from spresso_assets.codec.extension import stored_seed
 from spresso_assets.codec.rolling import Rolling
 from spresso_assets.errors import ExitCode, SpressoError
 
@@ -159,6 +161,29 @@ def test_silence_costs_no_tokens_and_decodes_to_silence(codec: SPresso) -> None:
     assert len(stream) < 24
     decoded_CN, _ = codec.decode(stream)
     assert decoded_CN.shape == (2, 480_000) and not decoded_CN.any()
+
+
+def test_best_of_stores_the_seed_that_comes_closest(codec: SPresso) -> None:
+    audio_CN = _sound(24_000)
+    stream = codec.encode(audio_CN, 48_000, "0.096kbps", best_of=6)
+    assert stream == codec.encode(audio_CN, 48_000, "0.096kbps", best_of=6)
+    assert stream == codec.encode_stream(_cut(audio_CN, 999), 48_000, "0.096kbps", best_of=6)
+
+    def distance(seed: int) -> float:
+        measure = MelDistance()
+        measure.add(audio_CN, codec.decode(stream, seed)[0])
+        return measure.value
+
+    distances = [distance(seed) for seed in range(6)]
+    stored = stored_seed(bitstream.read_header(stream).extension) or 0
+    assert distances[stored] == min(distances) < max(distances)
+    np.testing.assert_array_equal(codec.decode(stream)[0], codec.decode(stream, stored)[0])
+
+
+def test_without_a_stored_seed_a_decode_is_variation_zero(codec: SPresso) -> None:
+    stream = codec.encode(_sound(9600), 48_000, "1hz")
+    assert codec.encode(_sound(9600), 48_000, "1hz", best_of=1) == stream
+    np.testing.assert_array_equal(codec.decode(stream)[0], codec.decode(stream, seed=0)[0])
 
 
 def test_dual_keeps_channels_apart(codec: SPresso) -> None:
