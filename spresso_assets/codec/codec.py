@@ -14,9 +14,10 @@ from spresso_assets.codec import bitstream
 from spresso_assets.codec.autoencoder import AudioAE
 from spresso_assets.codec.bitstream import SprHeader
 from spresso_assets.codec.closeness import MelDistance
-from spresso_assets.codec.config import HOP, OPERATING_POINTS, ModelConfig, OperatingPoint
+from spresso_assets.codec.config import HOP, OPERATING_POINTS, POOLS, ModelConfig, OperatingPoint
 from spresso_assets.codec.decoding import BATCH_FRAMES, QUALITIES, Quality, SoundDecoder
 from spresso_assets.codec.encoding import Audio, OpenBlocks, SoundEncoder, Tokens
+from spresso_assets.codec.entropy import EntropyTables
 from spresso_assets.codec.extension import seed_record, stored_seed
 from spresso_assets.codec.latent_encoder import LatentEncoder
 from spresso_assets.codec.networks import Networks
@@ -38,6 +39,7 @@ class SPresso:
         quantizers: by frame-rate name; may lack rates that were not trained.
         weights_sha256: identity of the weights; its first six digits go into every stream.
         student_updates: low-rank updates of the few-step student, if the bundle has one (see `student`).
+        entropy: tables by which codes are entropy-coded, by frame-rate name; streams of other rates stay plain.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class SPresso:
         weights_sha256: str,
         device: str = "cpu",
         student_updates: dict[str, torch.Tensor] | None = None,
+        entropy: dict[str, EntropyTables] | None = None,
     ) -> None:
         self.config, self.name, self.weights_sha256 = config, config.name, weights_sha256
         on = torch.device(device)
@@ -62,6 +65,7 @@ class SPresso:
             on,
             student_updates or {},
         )
+        self.entropy: bitstream.EntropyModel = {POOLS[rate]: tables for rate, tables in (entropy or {}).items()}
         self.encoding = SoundEncoder(self.networks, self.model_id)
         self.decoding = SoundDecoder(self.networks)
 
@@ -154,7 +158,8 @@ class SPresso:
         header, tokens_CFX = sound.header, tokens_CFX[:, : sound.header.frames]  # what follows stands for padding
         if best_of > 1 and (seed := self._closest_seed(sound, tokens_CFX, best_of)):
             header = replace(header, extension=seed_record(seed))
-        return bitstream.pack(header, tokens_CFX if header.channel_mode == "dual" else tokens_CFX[0], sound.side)
+        tokens = tokens_CFX if header.channel_mode == "dual" else tokens_CFX[0]
+        return bitstream.pack(header, tokens, sound.side, self.entropy)
 
     def _closest_seed(self, sound: _Surveyed, tokens_CFX: Tokens, count: int) -> int:
         """The seed below ``count`` whose decode is closest to the source; the first of equals."""
@@ -235,7 +240,8 @@ class SPresso:
                 hint=f"Known: {', '.join(QUALITIES)}.",
                 exit_code=ExitCode.USAGE,
             )
-        header, tokens = bitstream.unpack(payload)
+        ours = bitstream.read_header(payload).model_id == self.model_id
+        header, tokens = bitstream.unpack(payload, self.entropy if ours else None)
         if header.model_id != self.model_id:
             raise SpressoError(
                 f"the stream was made by model {header.model_id}, this bundle is {self.model_id}",

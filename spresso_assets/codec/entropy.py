@@ -4,7 +4,7 @@ A range coder writes a message as one number. It starts with an interval, cuts i
 the next symbol, keeps the piece of the symbol that comes, and goes on inside that; likely symbols keep large pieces, so
 naming a number in the last one takes few digits (Martin, "Range encoding", 1979). Encoder and decoder must cut exactly
 alike, or everything after the first difference is noise. So every quantity here is an integer, and both sides walk
-through the codes by the same function, `_walk`.
+through the codes by the same function, `walk`.
 
 The model has two parts. *Recency*: sounds come back to the same codes, in silence, in steady noise, from one channel
 to the other. Codes of a frame are taken one after the other; where those of this frame so far have stood together
@@ -29,7 +29,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CANDIDATES", "EntropyTables", "decode_codes", "decode_prefix", "encode_codes"]
+__all__ = ["CANDIDATES", "EntropyTables", "decode_codes", "decode_prefix", "encode_codes", "walk"]
 
 CANDIDATES = 8  # that are offered at most
 RANK_TOTAL = 256  # sum of the counts that a rank starts from
@@ -68,6 +68,12 @@ class EntropyTables:
         ):
             raise ValueError("entropy tables must give every symbol a frequency of at least 1")
 
+    @classmethod
+    def even(cls, codebooks: int, entries: int) -> EntropyTables:
+        """Tables that know nothing: every entry and every rank alike."""
+        rank_MRR = np.full((codebooks, CANDIDATES, CANDIDATES + 1), RANK_TOTAL // (CANDIDATES + 1), np.uint16)
+        return cls(np.ones((codebooks, entries), np.uint16), rank_MRR)
+
     @property
     def codebooks(self) -> int:
         """M; streams with fewer codebooks use the first tables."""
@@ -91,7 +97,7 @@ class EntropyTables:
 def encode_codes(codes_FCM: npt.NDArray[Any], tables: EntropyTables) -> bytes:
     """Codes [F, C, M], each in 0..K-1, M at most that of the tables, as the shortest byte string that says them."""
     coder = _Encoder()
-    _walk(coder, tables, codes_FCM.shape, codes_FCM.tolist())
+    walk(coder, tables, codes_FCM.shape, codes_FCM.tolist())
     return coder.finish()
 
 
@@ -102,7 +108,7 @@ def decode_codes(data: bytes, shape: tuple[int, int, int], tables: EntropyTables
         ValueError: these bytes are not what `encode_codes` writes for any codes of this shape.
     """
     coder = _Decoder(data)
-    codes = _walk(coder, tables, shape, None)
+    codes = walk(coder, tables, shape, None)
     if not coder.finished():
         raise ValueError("bytes that no encoder writes")
     return np.array(codes, np.int32).reshape(shape)
@@ -114,33 +120,40 @@ def decode_prefix(data: bytes, shape: tuple[int, int, int], tables: EntropyTable
     Whatever bytes follow, the number that they complete lies between the one that goes on with zeros and the one that
     goes on with 255s. Symbols are ordered as numbers are, so what these two agree on is certain.
     """
-    low, high = (np.array(_walk(_Decoder(data, fill), tables, shape, None), np.int32) for fill in (0, 255))
+    low, high = (np.array(walk(_Decoder(data, fill), tables, shape, None), np.int32) for fill in (0, 255))
     differ = np.flatnonzero((low != high).reshape(shape[0], -1).any(1))
     return low.reshape(shape)[: differ[0] if len(differ) else shape[0]]
 
 
-class _Coder(Protocol):
-    """One side of the range coder. The encoder is told each symbol and returns it; the decoder finds out."""
+class Coder(Protocol):
+    """What `walk` takes codes through. An encoder is told each symbol and returns it; a decoder finds it out."""
 
-    def choose(self, weights: list[int], wanted: int) -> int:
-        """An index into a few weights."""
+    def choose(self, m: int, weights: list[int], wanted: int) -> int:
+        """One of a few weights of codebook m: the rank of a candidate, or their number for none of them."""
         ...
 
-    def draw(self, cumulative: list[int], excluded: list[int], wanted: int) -> int:
-        """An entry of a large table, known to be none of `excluded`."""
+    def draw(self, m: int, cumulative: list[int], excluded: list[int], wanted: int) -> int:
+        """An entry of codebook m, known to be none of `excluded`."""
         ...
 
 
-def _walk(coder: _Coder, tables: EntropyTables, shape: tuple[int, ...], codes: list[Any] | None) -> list[Any]:
-    """Take codes [F, C, M] through the coder in order of time; returns them as flat list.
+def walk(coder: Coder, tables: EntropyTables, shape: tuple[int, ...], codes: list[Any] | None) -> list[int]:
+    """Take codes through a coder in order of time; the one place where the model is spelled out.
 
-    `prefixes` is a tree: the children of a node are the codes that followed its path, the latest last.
+    Args:
+        coder: see `Coder`.
+        tables: what is known before.
+        shape: (F, C, M) of the codes.
+        codes: them as nested lists, or None if the coder is to find them out.
+
+    Returns:
+        All codes as one list.
     """
     frames, channels, codebooks = shape
     ranks = [tables.fresh_ranks() for _ in range(channels)]
     cumulative = tables.cumulative
     offered = min(CANDIDATES, tables.entries - 1)  # one entry stays for "none of them"
-    prefixes: dict[int, Any] = {}
+    prefixes: dict[int, Any] = {}  # a tree; the children of a node are the codes that followed its path, latest last
     done: list[int] = []
     for frame in range(frames):
         for channel in range(channels):
@@ -152,11 +165,11 @@ def _walk(coder: _Coder, tables: EntropyTables, shape: tuple[int, ...], codes: l
                 count = rank = len(candidates)
                 if count:
                     weights = ranks[channel][m][count - 1]
-                    rank = coder.choose(weights, candidates.index(symbol) if symbol in candidates else count)
+                    rank = coder.choose(m, weights, candidates.index(symbol) if symbol in candidates else count)
                     weights[rank] += _RANK_STEP
                     if sum(weights) > _RANK_LIMIT:
                         weights[:] = [weight + 1 >> 1 for weight in weights]
-                symbol = candidates[rank] if rank < count else coder.draw(cumulative[m], sorted(candidates), symbol)
+                symbol = candidates[rank] if rank < count else coder.draw(m, cumulative[m], sorted(candidates), symbol)
                 done.append(symbol)
                 child = node.pop(symbol, None)  # and back in as the latest
                 node[symbol] = child = {} if child is None else child
@@ -171,11 +184,11 @@ class _Encoder:
         self.low, self.range = 0, _FULL
         self.out = bytearray()
 
-    def choose(self, weights: list[int], wanted: int) -> int:
+    def choose(self, m: int, weights: list[int], wanted: int) -> int:
         self._narrow(sum(weights[:wanted]), weights[wanted], sum(weights))
         return wanted
 
-    def draw(self, cumulative: list[int], excluded: list[int], wanted: int) -> int:
+    def draw(self, m: int, cumulative: list[int], excluded: list[int], wanted: int) -> int:
         start, total = cumulative[wanted], cumulative[-1]
         for other in excluded:
             weight = cumulative[other + 1] - cumulative[other]
@@ -225,7 +238,7 @@ class _Decoder:
         self.offset = self.offset << 8 | byte
         self.position += 1
 
-    def choose(self, weights: list[int], wanted: int) -> int:
+    def choose(self, m: int, weights: list[int], wanted: int) -> int:
         total = sum(weights)
         target = self._target(total)
         start, index = 0, 0
@@ -235,7 +248,7 @@ class _Decoder:
         self._narrow(start, weights[index], total)
         return index
 
-    def draw(self, cumulative: list[int], excluded: list[int], wanted: int) -> int:
+    def draw(self, m: int, cumulative: list[int], excluded: list[int], wanted: int) -> int:
         total, hidden = cumulative[-1], 0
         for other in excluded:
             total -= cumulative[other + 1] - cumulative[other]
