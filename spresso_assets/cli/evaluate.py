@@ -22,7 +22,7 @@ def evaluate(
     folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="Sounds to measure on.")] = None,
     profiles: Annotated[str, typer.Option(help="Operating points, with commas between; 'all'.")] = "all",
     qualities: Annotated[
-        str, typer.Option(help="Qualities for all sounds: default, preview, paper; dpm16, heun18 for other steps.")
+        str, typer.Option(help="Qualities for all sounds: default, preview, paper; dpm16, heun18, best4.")
     ] = "default",
     samplers: Annotated[
         str,
@@ -32,7 +32,7 @@ def evaluate(
         ),
     ] = "",
     sampler_profiles: Annotated[str, typer.Option(help="Profiles of --samplers.")] = "25hz,1.32kbps,0.096kbps",
-    sampler_limit: Annotated[int, typer.Option(min=1, help="Sounds for --samplers.")] = 12,
+    sampler_limit: Annotated[int, typer.Option(min=1, help="Sounds for --samplers.")] = 8,
     seeds: Annotated[int, typer.Option(min=1, help="Decodes per sound of --samplers; two or more give diversity.")] = 1,
     split: Annotated[str, typer.Option(help="Rows of FOLDER/manifest.csv to take, if it is there; 'all'.")] = "val",
     limit: Annotated[int | None, typer.Option(min=1, help="Measure so many sounds, the same ones every time.")] = None,

@@ -12,6 +12,7 @@ from spresso_assets.errors import ExitCode, SpressoError
 REFERENCE_QUALITY = "paper"  # what other samplers of the same code and seed are held against
 SOLVERS = {"dpm": "default", "heun": REFERENCE_QUALITY}  # solver in a name -> quality whose start and range it takes
 _COUNTED = re.compile(rf"({'|'.join(SOLVERS)})([1-9]\d{{0,2}})")
+_BEST = re.compile(r"best([1-9]\d{0,2})")
 
 CODEC = "codec"
 AUTOENCODER = "autoencoder"  # x0 through the AudioAE's decoder: the ceiling of every profile
@@ -47,7 +48,8 @@ def decode_options(quality: str) -> tuple[str, int | None]:
     """(quality, steps) to decode with.
 
     Args:
-        quality: a quality of the codec; or ``dpmN`` or ``heunN``: ``default`` or ``paper`` with N solver steps.
+        quality: a quality of the codec; ``dpmN`` or ``heunN``: ``default`` or ``paper`` with N solver steps; or
+            ``bestN``: ``default`` with the seed that comes closest of N, see `takes`.
 
     Raises:
         SpressoError: ``unknown_quality``.
@@ -56,14 +58,22 @@ def decode_options(quality: str) -> tuple[str, int | None]:
 
     if quality in QUALITIES:
         return quality, None
+    if _BEST.fullmatch(quality):
+        return "default", None
     if counted := _COUNTED.fullmatch(quality):
         return SOLVERS[counted[1]], int(counted[2])
     raise SpressoError(
         f"unknown quality '{quality}'",
         code="unknown_quality",
-        hint=f"Known: {', '.join(QUALITIES)}, and dpm16 or heun18 for other numbers of steps.",
+        hint=f"Known: {', '.join(QUALITIES)}, dpm16 or heun18 for so many steps, best4 for the best of 4 seeds.",
         exit_code=ExitCode.USAGE,
     )
+
+
+def takes(quality: str) -> int:
+    """Among how many seeds encoding chooses: N for ``bestN``, 1 otherwise."""
+    best = _BEST.fullmatch(quality)
+    return int(best[1]) if best else 1
 
 
 def evaluations(quality: str, student: StudentConfig | None = None) -> int:
@@ -85,7 +95,7 @@ def standard_points(
     *,
     samplers: Iterable[str] = (),
     sampler_profiles: Iterable[str] = (),
-    sampler_limit: int = 12,
+    sampler_limit: int = 8,
     seeds: int = 1,
 ) -> list[Point]:
     """Every profile at every quality, floors and ceiling; then samplers, on the first sounds of a few profiles.
@@ -97,7 +107,9 @@ def standard_points(
     points = {p.key: p for p in (Point(method=AUTOENCODER), Point(method=MEAN_SPECTRUM))}
     main = [Point(profile, quality) for quality in qualities for profile in profiles]
     further = [
-        Point(p, q, limit=sampler_limit, seeds=1 if q == REFERENCE_QUALITY else seeds) for q in samplers for p in few
+        Point(p, q, limit=sampler_limit, seeds=1 if q == REFERENCE_QUALITY or takes(q) > 1 else seeds)
+        for q in samplers
+        for p in few
     ]
     others = [Point(p, qualities[0], OTHER_SOUND, limit=sampler_limit) for p in few or profiles[:1]] if main else []
     for point in [*main, *further, *others]:

@@ -28,7 +28,8 @@ class Records:
         """Open the file of an earlier run, or begin one.
 
         Raises:
-            SpressoError: ``other_conditions`` if the file was measured under other conditions, ``cannot_write``.
+            SpressoError: ``other_conditions`` if the file was measured under other conditions, ``bad_records`` if it
+                is damaged, ``cannot_write``.
         """
         self.conditions = conditions
         self._path = path
@@ -45,7 +46,13 @@ class Records:
 
     def _load(self, path: Path) -> None:
         whole, _, cut = path.read_bytes().rpartition(b"\n")
-        lines = [json.loads(line) for line in whole.splitlines()]
+        try:
+            lines = [json.loads(line) for line in whole.splitlines()]
+            known = {key_of(record): record for record in lines[1:]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise SpressoError(
+                f"{path} is damaged: {error!r}", code="bad_records", hint="Delete it to measure again."
+            ) from error
         if lines and lines[0].get("conditions") != self.conditions:
             raise SpressoError(
                 f"{path} holds measurements of another bundle, seed, length or number of threads",
@@ -56,7 +63,7 @@ class Records:
         if cut:
             with path.open("r+b") as file:
                 file.truncate(len(whole) + 1 if whole else 0)
-        self._known = {key_of(record): record for record in lines[1:]}
+        self._known = known
 
     def get(self, key: Key) -> Record | None:
         """The record of a key, if it was made."""

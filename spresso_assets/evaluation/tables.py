@@ -59,7 +59,8 @@ def quality(summary: Summary) -> str:
 
 def samplers(summary: Summary) -> str:
     """What each way to sample costs and gives, on the profiles where it was held against Heun-64."""
-    rows = [row for row in summary.rows if row.method == CODEC and row.to_paper is not None]
+    held = {row.profile for row in summary.rows if row.to_paper is not None}
+    rows = [row for row in summary.rows if row.method == CODEC and row.profile in held]
     head = ["profile", "quality", "evaluations", "to the source", "to Heun-64", "between seeds", "flux dB", "kernel"]
     lines = [
         [

@@ -16,6 +16,7 @@ from spresso_assets.evaluation.points import (
     decode_options,
     evaluations,
     standard_points,
+    takes,
 )
 
 
@@ -23,6 +24,8 @@ def test_qualities_and_counted_solvers() -> None:
     assert decode_options("preview") == ("preview", None)
     assert decode_options("dpm16") == ("default", 16)
     assert decode_options("heun8") == ("paper", 8)
+    assert decode_options("best4") == ("default", None)
+    assert [takes(name) for name in ("best4", "default", "dpm16")] == [4, 1, 1]
     assert [evaluations(name) for name in ("dpm16", "heun8", "paper")] == [16, 15, 127]
     student = StudentConfig(rank=4, sigmas=(5.0, 1.0, 0.2))
     assert [evaluations(name, student) for name in ("preview", "dpm3")] == [3, 3]
@@ -33,7 +36,7 @@ def test_solver_names_say_what_the_codec_does() -> None:
     assert QUALITIES["paper"].solver is heun
 
 
-@pytest.mark.parametrize("name", ["", "best", "dpm", "dpm0", "heun1000", "euler8"])
+@pytest.mark.parametrize("name", ["", "best", "dpm", "dpm0", "best0", "heun1000", "euler8"])
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(SpressoError) as caught:
         decode_options(name)

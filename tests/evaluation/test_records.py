@@ -57,6 +57,16 @@ def test_records_of_other_weights_are_not_taken_over(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_damaged_file_is_told_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    for text in ('{"conditions": {}}\n{"sound": "a"}\n', "{}\nnonsense\n", "[]\n[1]\n"):
+        path.write_text(text)
+        with pytest.raises(SpressoError) as caught:
+            Records(CONDITIONS, path)
+        assert caught.value.code == "bad_records"
+        assert path.read_text() == text
+
+
 def test_what_is_not_a_number_is_null() -> None:
     assert finite({"a": float("nan"), "b": 1.23456789, "c": float("inf")}) == {"a": None, "b": 1.234568, "c": None}
 

@@ -8,7 +8,7 @@ import pytest
 
 from spresso_assets.errors import SpressoError
 from spresso_assets.evaluation.summary import Row, Spread, Summary
-from spresso_assets.evaluation.tables import read_page, renewed
+from spresso_assets.evaluation.tables import BLOCK, TABLES, read_page, renewed
 
 
 def spread(mean: float) -> Spread:
@@ -98,6 +98,11 @@ Between them.
 <!-- /measured -->
 The end.
 """
+
+
+def test_the_page_of_the_codec_has_a_place_for_every_table() -> None:
+    text = read_page(Path(__file__).resolve().parents[2] / "docs" / "codec.md")
+    assert [name for _, name, _, _ in BLOCK.findall(text)] == list(TABLES)
 
 
 def test_a_page_is_renewed_to_the_letter_and_once_is_enough() -> None:
