@@ -41,6 +41,7 @@ TINY = dataclasses.replace(
 STEPS = LoopConfig(max_minutes=30, max_steps=3, log_steps=1)
 CROPS = CropConfig(lengths=(48, 100), weights=(0.5, 0.5), budget=300)
 DENOISING = DenoisingConfig(crops=CROPS)
+ADAPTER = AdapterConfig(component_windows=200, denoising=DENOISING)
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +105,7 @@ def test_the_whole_chain_makes_a_bundle(run: Path, rank: int) -> None:
     )
     prior = train_prior(TINY, data, work / "prior", STEPS)
     assert prior["prior_20"] > 0.3  # nothing but noise to go by
-    adapter = train_adapter(
-        TINY.with_lora(rank), data, Source(work), work / "adapter", STEPS, AdapterConfig(denoising=DENOISING)
-    )
+    adapter = train_adapter(TINY.with_lora(rank), data, Source(work), work / "adapter", STEPS, ADAPTER)
     assert {"25hz_5", "25hz_5_other", "1hz_20"} <= adapter.keys()
     for rate in TINY.quantizers:
         train, sounds, val = collect_vectors(TINY, data, Source(work), rate, 300)
@@ -129,9 +128,7 @@ def test_the_whole_chain_makes_a_bundle(run: Path, rank: int) -> None:
 def test_lora_training_leaves_the_prior_untouched(run: Path) -> None:
     work = run / "frozen"
     train_prior(TINY, run / "data", work / "prior", STEPS)
-    train_adapter(
-        TINY.with_lora(2), run / "data", Source(work), work / "a", STEPS, AdapterConfig(denoising=DENOISING)
-    )
+    train_adapter(TINY.with_lora(2), run / "data", Source(work), work / "a", STEPS, ADAPTER)
     prior = averaged_state(work / "prior" / CHECKPOINT, "transformer")
     adapted = averaged_state(work / "a" / CHECKPOINT, "transformer")
     for name, value in prior.items():
@@ -147,6 +144,12 @@ def test_options_come_from_toml_and_typos_are_told(tmp_path: Path) -> None:
     assert cfg.code_noise == 0.1 and cfg.denoising.p_mean == 0.5 and cfg.denoising.p_std == DenoisingConfig().p_std
     with pytest.raises(SpressoError, match="unknown training option 'cod_noise'"):
         apply(AdapterConfig(), {"cod_noise": 1})
+    smaller = apply(TINY, {"quantizers": {"5hz": {"bits": 3}}})
+    assert smaller.quantizers["5hz"].entries == 8 and smaller.quantizers["1hz"] == TINY.quantizers["1hz"]
+    for wrong in ({"2hz": {"bits": 3}}, {"5hz": {"bits": 99}}):
+        with pytest.raises(SpressoError) as caught:
+            apply(TINY, {"quantizers": wrong})
+        assert caught.value.code == "bad_config"
     path.write_text("not toml [")
     with pytest.raises(SpressoError) as caught:
         read_table(path, "adapter")
