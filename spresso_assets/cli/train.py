@@ -315,6 +315,33 @@ def ema(
 
 
 @app.command()
+def entropy(
+    rates: Annotated[list[str] | None, typer.Argument(help="Frame rates: 25hz ... 1hz; all if none is named.")] = None,
+    run: Run = Path("runs/small"),
+    preset: Preset = "small",
+    base: Base = None,
+    max_minutes: Annotated[float, typer.Option("--max-minutes", help="Time budget of each rate.")] = 10,
+    resume: Resume = False,
+    config: Config = None,
+    threads: Threads = 0,
+) -> None:
+    """Tables by which codes are entropy-coded: smaller streams, the same sound. Needs encoder and quantizers."""
+    from spresso_assets.training.entropy import FOLDER, EntropyTrainingConfig, train_entropy
+    from spresso_assets.training.ranks import stay_alone
+
+    stay_alone("train entropy")
+    _setup(threads)
+    model, source = _source(run, base, preset, config)
+    cfg = _options(config, "entropy", EntropyTrainingConfig())
+    for rate in rates or model.quantizers:
+        if rate not in model.quantizers:
+            raise typer.BadParameter(f"unknown frame rate '{rate}'; known: {', '.join(model.quantizers)}")
+        out, data = run / FOLDER, run / "data"
+        report = train_entropy(model, data, source, rate, out, cfg, max_minutes=max_minutes, resume=resume)
+        _report({f"{rate} {name}": value for name, value in report.items()})
+
+
+@app.command()
 def bundle(
     out: Annotated[Path, typer.Argument(help="Folder to write the bundle to.")],
     run: Run = Path("runs/small"),

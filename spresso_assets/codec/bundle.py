@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spresso_assets.codec.config import PRESETS, ModelConfig
+from spresso_assets.codec.entropy import EntropyTables
 from spresso_assets.errors import ExitCode, FaultKind, SpressoError
 
 if TYPE_CHECKING:
@@ -65,8 +66,15 @@ def read_config(bundle: Path) -> tuple[ModelConfig, dict[str, Any]]:
         ) from e
 
 
-def save_bundle(bundle: Path, config: ModelConfig, modules: dict[str, nn.Module], facts: dict[str, Any]) -> str:
-    """Write weights (float16; statistics float32) and config; returns the weights hash."""
+def save_bundle(
+    bundle: Path,
+    config: ModelConfig,
+    modules: dict[str, nn.Module],
+    facts: dict[str, Any],
+    entropy: dict[str, EntropyTables] | None = None,
+) -> str:
+    """Write weights (float16; statistics float32; entropy tables as they are) and config; returns the weights hash."""
+    import torch
     from safetensors.torch import save_file
 
     bundle.mkdir(parents=True, exist_ok=True)
@@ -80,6 +88,9 @@ def save_bundle(bundle: Path, config: ModelConfig, modules: dict[str, nn.Module]
                 or key.endswith(("mean_C", "std_C", "mean_D", "scale", "frequency_R", "phase_R"))
             )
             tensors[f"{name}.{key}"] = value.detach().cpu().contiguous() if keep else value.detach().cpu().half()
+    for rate, tables in (entropy or {}).items():
+        tensors[f"entropy.{rate}.frequency_MK"] = torch.from_numpy(tables.frequency_MK)
+        tensors[f"entropy.{rate}.rank_MRR"] = torch.from_numpy(tables.rank_MRR)
     save_file(tensors, bundle / WEIGHTS)
     digest = weights_hash(bundle)
     data = {"model": config.to_dict(), "weights_sha256": digest, **facts}
@@ -109,6 +120,7 @@ def load_bundle(bundle: Path, device: str = "cpu") -> SPresso:
         )
     modules = build_modules(config)
     tensors = load_file(bundle / WEIGHTS)
+    entropy = _take_entropy_tables(tensors)
     rates = {k.split(".")[1] for k in tensors if k.startswith("quantizer.")}
     modules = {k: m for k, m in modules.items() if not k.startswith("quantizer.") or k.split(".")[1] in rates}
     try:
@@ -126,8 +138,27 @@ def load_bundle(bundle: Path, device: str = "cpu") -> SPresso:
     parts: Any = modules
     updates = {k.removeprefix("student."): v.float() for k, v in tensors.items() if k.startswith("student.")}
     return SPresso(
-        config, parts["autoencoder"], parts["transformer"], parts["encoder"], quantizers, digest, device, updates
+        config,
+        parts["autoencoder"],
+        parts["transformer"],
+        parts["encoder"],
+        quantizers,
+        digest,
+        device,
+        updates,
+        entropy,
     )
+
+
+def _take_entropy_tables(tensors: dict[str, Tensor]) -> dict[str, EntropyTables]:
+    """Remove the entropy tables, by frame rate, from a bundle's tensors."""
+    rates = dict.fromkeys(name.split(".")[1] for name in tensors if name.startswith("entropy."))
+    return {
+        rate: EntropyTables(
+            tensors.pop(f"entropy.{rate}.frequency_MK").numpy(), tensors.pop(f"entropy.{rate}.rank_MRR").numpy()
+        )
+        for rate in rates
+    }
 
 
 def build_modules(config: ModelConfig) -> dict[str, nn.Module]:

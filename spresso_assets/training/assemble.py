@@ -16,6 +16,7 @@ from spresso_assets.codec.student import trained_student, updates_of
 from spresso_assets.codec.transformer import Transformer
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.distill import STUDENT
+from spresso_assets.training.entropy import tables_of
 from spresso_assets.training.loop import CHECKPOINT, load_checkpoint
 from spresso_assets.training.quantizer import RESULT
 from spresso_assets.training.source import Source, bundle_state, read_statistics, stage_folder
@@ -27,9 +28,9 @@ def assemble(model: ModelConfig, run: Path, out: Path, *, base: Path | None = No
     """Write a bundle from what ``run`` holds; returns the weights hash. ``license`` is that of the weights.
 
     What the run has not trained comes from the bundle ``base``. Without one, a missing ``autoencoder`` is the
-    untrained noise vocoder, rates without a quantizer stay continuous, and without ``finetune`` the denoiser is
-    step 1's. A LoRA that all rates share is folded into the denoiser. Adapters per rate are stored beside the prior;
-    rates whose adapter is not trained yet are left out.
+    untrained noise vocoder, rates without a quantizer stay continuous, codes without ``entropy`` are stored plain, and
+    without ``finetune`` the denoiser is step 1's. A LoRA that all rates share is folded into the denoiser. Adapters per
+    rate are stored beside the prior; rates whose adapter is not trained yet are left out.
 
     Raises:
         SpressoError: ``checkpoint_missing``; ``prior_changed`` if an adapter was trained on another prior.
@@ -62,7 +63,8 @@ def assemble(model: ModelConfig, run: Path, out: Path, *, base: Path | None = No
     if base is not None:
         before = read_config(base)[1]
         facts["base"] = {"weights_sha256": before["weights_sha256"], "training": before.get("training", {})}
-    return save_bundle(out, model, modules, facts)
+    entropy = {rate: tables_of(source, rate) for rate in model.quantizers if f"quantizer.{rate}" in modules}
+    return save_bundle(out, model, modules, facts, {rate: t for rate, t in entropy.items() if t is not None})
 
 
 def _adapters_on_prior(model: ModelConfig, source: Source) -> tuple[ModelConfig, dict[str, Tensor], dict[str, Tensor]]:

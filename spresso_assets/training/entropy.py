@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
+from spresso_assets.codec.bundle import WEIGHTS
 from spresso_assets.codec.config import POOLS, ModelConfig
 from spresso_assets.codec.encoding import BEAM
 from spresso_assets.codec.encoding import CANDIDATES as BEAM_CANDIDATES
@@ -31,8 +32,10 @@ from spresso_assets.codec.windows import encode_windows
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.data import TAIL_FRAMES, LatentCache
 from spresso_assets.training.loop import load_checkpoint, save_checkpoint
-from spresso_assets.training.source import Source, read_statistics, stage_folder
+from spresso_assets.training.quantizer import RESULT
+from spresso_assets.training.source import Source, bundle_state, read_statistics, stage_folder
 
+FOLDER = "entropy"  # in a run, and the first part of the names of a bundle's tables
 SMOOTHINGS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 HELD_OUT = 5  # every so many-th sound judges the smoothing
 
@@ -144,6 +147,23 @@ def read_tables(path: Path) -> EntropyTables:
             code="checkpoint_corrupt",
             hint="Make them again with 'spresso train entropy'.",
         ) from e
+
+
+def tables_of(source: Source, rate: str) -> EntropyTables | None:
+    """The run's own tables; else those of its base, unless the run has a quantizer of its own, which they do not know.
+
+    Raises:
+        SpressoError: ``checkpoint_corrupt``, or what the base raises.
+    """
+    own = source.run / FOLDER / f"{rate}.safetensors"
+    if own.exists():
+        return read_tables(own)
+    if source.base is None or (source.run / "quantizer" / rate / RESULT).exists():
+        return None
+    with safe_open(source.base / WEIGHTS, "np") as weights:
+        if f"{FOLDER}.{rate}.frequency_MK" not in weights.keys():  # noqa: SIM118 (it is no dict)
+            return None
+    return EntropyTables(**{k: v.numpy() for k, v in bundle_state(source.base, f"{FOLDER}.{rate}").items()})
 
 
 class _Counter:
