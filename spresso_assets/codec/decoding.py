@@ -22,7 +22,7 @@ from spresso_assets.codec.networks import Networks
 from spresso_assets.codec.noise import LATENT_STREAM, WAVEFORM_STREAM, frame_noise
 from spresso_assets.codec.resampling import Resampler
 from spresso_assets.codec.rolling import Rolling
-from spresso_assets.codec.sampling import Solver, dpm_solver_2m, euler, heun, karras_sigmas, one_step
+from spresso_assets.codec.sampling import Solver, dpm_solver_2m, heun, karras_sigmas, one_step
 from spresso_assets.codec.stereo import Codes, unpack_codes
 from spresso_assets.codec.stereo_filter import Unfolding
 from spresso_assets.codec.windows import decode_windows
@@ -144,7 +144,7 @@ class SoundDecoder:
         config, transformer, device = self.networks.config, self.networks.transformer, self.networks.device
         solver, sigmas, start_scale = how.solver, how.sigmas(steps), how.start_scale
         if quality == "preview" and config.student and steps is None:
-            transformer, solver, start_scale = self.networks.student, euler, config.student.start_scale
+            transformer, solver, start_scale = self.networks.student, dpm_solver_2m, config.student.start_scale
             sigmas = [*config.student.sigmas, 0.0]
         batch, pool = len(tokens_BFX), POOLS[rate]
         windows = decode_windows(

@@ -77,14 +77,6 @@ def dpm_solver_2m(x: Tensor, sigmas: list[float]) -> Steps:
     return x
 
 
-def euler(x: Tensor, sigmas: list[float]) -> Steps:
-    """Straight steps, one evaluation per level (DDIM): how a few-step student was taught to walk."""
-    for sigma, sigma_next in itertools.pairwise(sigmas):
-        data = yield x, sigma
-        x = data + sigma_next / sigma * (x - data)
-    return x
-
-
 def one_step(x: Tensor, sigmas: list[float]) -> Steps:
     """The conditional mean D(x; sigma_max): one evaluation, a usable preview."""
     return (yield x, sigmas[0])

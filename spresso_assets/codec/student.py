@@ -1,9 +1,9 @@
 """The few-step student: low-rank updates that let the denoiser cross in a few evaluations what takes its solver many.
 
 A student is the denoiser with one more (or another) LoRA on its audio stream, so it costs a bundle a few per cent of
-its size. At each of its noise levels it answers not with the expected clean latents but with the ones that a straight
-step to the next level needs to land where the teacher's solver would have come to (progressive distillation, Salimans
-& Ho 2022).
+its size. At each of its noise levels it answers not with the expected clean latents but with the ones that the solver's
+long step to the next level needs to land where its short steps would have come to (progressive distillation, Salimans &
+Ho 2022).
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """The few-step student: progressive distillation of the solver that decodes by default (Salimans & Ho 2022).
 
 For each batch the teacher's solver runs once from noise to its end. The student visits only some of its noise levels;
-at each it learns the clean latents that a straight step to the next one needs to land where the teacher came to. Unlike
-the targets of consistency training, these are a function of noise and code alone, no sample of something unknown: a
-few hundred steps on a CPU teach them to a low-rank update.
+at each it learns the answer that the solver's own step to the next one needs to land where the teacher came to. Until
+trained, it is the solver with few steps, which is not bad; it has only to learn what long steps miss. Unlike the targets
+of consistency training, these are a function of noise and code alone, no sample of something unknown: a few hundred
+steps on a CPU teach them to a low-rank update.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from spresso_assets.codec.diffusion import denoise
 from spresso_assets.codec.quantizer import QINCo2
 from spresso_assets.codec.sampling import dpm_solver_2m, karras_sigmas
 from spresso_assets.codec.student import UPDATES, student_of
-from spresso_assets.codec.transformer import Transformer
 from spresso_assets.training.data import CropConfig
 from spresso_assets.training.denoising import Denoising, DenoisingConfig, require_cache
 from spresso_assets.training.finetune import FinetuneConfig, quantised_code
@@ -47,7 +47,7 @@ class DistillConfig:
     sigma_min: float = 0.02
     sigma_max: float = 5.0
     start_scale: float = 0.75
-    visits: tuple[int, ...] = (0, 3, 5)
+    visits: tuple[int, ...] = (0, 2, 4, 6)
     code: FinetuneConfig = field(default_factory=FinetuneConfig)
     denoising: DenoisingConfig = field(default_factory=lambda: DenoisingConfig(crops=CropConfig(budget=1500)))
 
@@ -91,7 +91,7 @@ def train_distill(
 
     Returns:
         On val, per rate: RMS distance to the teacher's end, relative to sigma_data, of the student (``student_*``) and
-        of the teacher's own solver with as many evaluations (``solver_*``).
+        of the teacher itself at the student's few levels (``solver_*``).
     """
     require_cache(data)
     cfg = cfg or DistillConfig()
@@ -126,7 +126,6 @@ def train_distill(
         with stage.autocast():
             told = condition(x0_BTC, rate, generator)
             path = teacher_path(stage.transformer, cfg, told, noise_BTC)
-            targets = straight_targets(path, cfg)
             visited_KBTC = torch.stack([path.states[i] for i in cfg.visits])
             sigma_K = torch.tensor(cfg.sigmas, device=stage.device)
             answers_XTC = denoise(
@@ -137,17 +136,18 @@ def train_distill(
                 **vars(told.repeated(len(cfg.visits))),
             )
         answers_KBTC = answers_XTC.view_as(visited_KBTC)
+        own = [path.answers[i] for i in cfg.visits]
         ratios = []
-        for answer_BTC, target_BTC, i in zip(answers_KBTC, targets, cfg.visits, strict=True):
-            # Relative to what the teacher's own answer misses: every level counts alike, and 1 means nothing learned.
-            missed = (path.answers[i] - target_BTC).square().mean()
+        for k, answer_BTC in enumerate(answers_KBTC):
+            target_BTC = wanted_answer(path, cfg, k, answers_KBTC[k - 1].detach())
+            # Relative to what few steps of the teacher miss: every level counts alike, and 1 means nothing learned.
+            missed = (own[k] - wanted_answer(path, cfg, k, own[k - 1])).square().mean()
             ratios.append((answer_BTC - target_BTC).square().mean() / (missed + 1e-6))
         gaps = {f"gap_{s:.2g}": float(r.detach()) for s, r in zip(cfg.sigmas, ratios, strict=True)}
         return torch.stack(ratios).mean(), gaps
 
     def evaluate() -> dict[str, float]:
         generator = torch.Generator().manual_seed(7)
-        fewer = [*karras_sigmas(len(cfg.visits), cfg.sigmas[-1], cfg.sigma_max)]
         sums: dict[str, list[float]] = {}
         for rate in stage.rates:
             for x0_BTC in stage.val_batches(rate):
@@ -155,8 +155,8 @@ def train_distill(
                 with stage.autocast():
                     told = condition(x0_BTC[:8], rate, generator)
                     end_BTC = teacher_path(stage.transformer, cfg, told, noise_BTC[:8]).states[-1]
-                    mine_BTC = few_steps(student, cfg, told, noise_BTC[:8])
-                    solver_BTC = follow(stage.transformer, cfg, told, noise_BTC[:8], fewer).states[-1]
+                    mine_BTC = follow(student, cfg, told, noise_BTC[:8], [*cfg.sigmas, 0.0]).states[-1]
+                    solver_BTC = follow(stage.transformer, cfg, told, noise_BTC[:8], [*cfg.sigmas, 0.0]).states[-1]
                 for name, got_BTC in (("student", mine_BTC), ("solver", solver_BTC)):
                     error = float((got_BTC - end_BTC).square().mean())
                     sums.setdefault(f"{name}_{rate}", []).append(error)
@@ -198,23 +198,25 @@ def follow(
     return TeacherPath(states, answers)
 
 
-@torch.no_grad()
-def few_steps(student: Transformer, cfg: DistillConfig, told: Condition, noise_BTC: Tensor) -> Tensor:
-    """The student's own way from noise: straight steps from level to level."""
-    x_BTC = cfg.start_scale * cfg.sigma_max * noise_BTC
-    for sigma, sigma_next in itertools.pairwise([*cfg.sigmas, 0.0]):
-        answer_BTC = _ask(student, x_BTC, sigma, told)
-        x_BTC = answer_BTC + sigma_next / sigma * (x_BTC - answer_BTC)
-    return x_BTC
+def wanted_answer(path: TeacherPath, cfg: DistillConfig, visit: int, before_BTC: Tensor) -> Tensor:
+    """The answer D at a visited level with which DPM-Solver++(2M) lands on the teacher's state at the next one.
 
-
-def straight_targets(path: TeacherPath, cfg: DistillConfig) -> list[Tensor]:
-    """For each visited level the answer D with which x' = D + s'/s (x - D) is the teacher's state at the next one."""
-    targets = []
-    for i, j in itertools.pairwise([*cfg.visits, cfg.steps]):
-        ratio = cfg.levels[j] / cfg.levels[i]
-        targets.append((path.states[j] - ratio * path.states[i]) / (1 - ratio))
-    return targets
+    Args:
+        visit: index into ``cfg.visits``. before_BTC: the answer at the visited level before; the first has none.
+    """
+    sigma = cfg.sigmas[visit]
+    last = visit + 1 == len(cfg.visits)
+    if last:
+        return path.states[-1]
+    sigma_next = cfg.sigmas[visit + 1]
+    ratio = sigma_next / sigma
+    x_BTC, next_BTC = path.states[cfg.visits[visit]], path.states[cfg.visits[visit + 1]]
+    estimate_BTC = (next_BTC - ratio * x_BTC) / (1 - ratio)
+    if visit == 0:
+        return estimate_BTC
+    # The solver extrapolates from the last two answers: estimate = (1 + w) D - w before, w = 1 / (2 r).
+    weight = math.log(sigma / sigma_next) / (2 * math.log(cfg.sigmas[visit - 1] / sigma))
+    return (estimate_BTC + weight * before_BTC) / (1 + weight)
 
 
 def _ask(network: nn.Module, x_BTC: Tensor, sigma: float, told: Condition) -> Tensor:

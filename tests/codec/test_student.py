@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from spresso_assets.codec.bundle import build_modules, load_bundle, save_bundle
 from spresso_assets.codec.codec import SPresso
 from spresso_assets.codec.config import PRESETS, StudentConfig
-from spresso_assets.codec.sampling import euler, solve
 from spresso_assets.codec.student import student_of, trained_student, updates_of
 from spresso_assets.codec.transformer import Transformer
 
@@ -52,19 +51,6 @@ def test_its_updates_alone_make_it_again(preset: str) -> None:
     again = trained_student(teacher, updates_of(student.state_dict()))
     torch.testing.assert_close(_answer(again), _answer(student))
     assert not torch.allclose(_answer(again), _answer(teacher), atol=1e-3)
-
-
-def test_straight_steps_reach_the_end_of_a_straight_path() -> None:
-    """With D constant every path is straight, and any number of levels ends at D."""
-    end = torch.randn(1, 8, 4)
-    asked: list[float] = []
-
-    def denoiser(_x: Tensor, sigma: float) -> Tensor:
-        asked.append(sigma)
-        return end
-
-    torch.testing.assert_close(solve(euler, denoiser, 5 * torch.randn(1, 8, 4), [5.0, 0.8, 0.0]), end)
-    assert asked == [5.0, 0.8]
 
 
 @pytest.fixture(scope="module")

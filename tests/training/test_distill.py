@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-
+import pytest
 import torch
 from torch import Tensor, nn
 
-from spresso_assets.training.distill import Condition, DistillConfig, straight_targets, teacher_path
+from spresso_assets.codec.sampling import dpm_solver_2m, solve
+from spresso_assets.training.distill import (
+    Condition,
+    DistillConfig,
+    TeacherPath,
+    follow,
+    teacher_path,
+    wanted_answer,
+)
 
 
 class Shrinking(nn.Module):
@@ -17,23 +24,32 @@ class Shrinking(nn.Module):
         return 0.3 * x_BTC * c_noise_B[:, None, None].cos()
 
 
-def test_walking_straight_to_the_targets_ends_where_the_teacher_ended() -> None:
-    cfg = DistillConfig(visits=(0, 3, 5))
+def _path(cfg: DistillConfig) -> tuple[TeacherPath, Condition, Tensor]:
     told = Condition(torch.zeros(2, 1, 4), "25hz", None)
     noise_BTC = torch.randn(2, 12, 4, generator=torch.Generator().manual_seed(0))
-    path = teacher_path(Shrinking(), cfg, told, noise_BTC)
+    return teacher_path(Shrinking(), cfg, told, noise_BTC), told, noise_BTC
+
+
+@pytest.mark.parametrize("visits", [(0,), (0, 4), (0, 2, 4, 6), (0, 3, 5)])
+def test_a_solver_given_the_wanted_answers_ends_where_the_teacher_ended(visits: tuple[int, ...]) -> None:
+    cfg = DistillConfig(visits=visits)
+    path, _, noise_BTC = _path(cfg)
     assert len(path.states) == cfg.steps + 1 and len(path.answers) == cfg.steps
-    x_BTC = path.states[0]
-    torch.testing.assert_close(x_BTC, cfg.start_scale * cfg.sigma_max * noise_BTC)
-    for (sigma, sigma_next), target_BTC in zip(
-        itertools.pairwise([*cfg.sigmas, 0.0]), straight_targets(path, cfg), strict=True
-    ):
-        x_BTC = target_BTC + sigma_next / sigma * (x_BTC - target_BTC)
-    torch.testing.assert_close(x_BTC, path.states[-1])
+    given: list[Tensor] = []
+
+    def denoiser(x_BTC: Tensor, _sigma: float) -> Tensor:
+        visit = len(given)
+        torch.testing.assert_close(x_BTC, path.states[visits[visit]])
+        given.append(wanted_answer(path, cfg, visit, given[-1] if given else x_BTC))
+        return given[-1]
+
+    end = solve(dpm_solver_2m, denoiser, cfg.start_scale * cfg.sigma_max * noise_BTC, [*cfg.sigmas, 0.0])
+    torch.testing.assert_close(end, path.states[-1])
 
 
 def test_the_teachers_own_answers_do_not_lead_there() -> None:
     """Else there would be nothing to learn."""
-    cfg = DistillConfig(visits=(0, 4))
-    path = teacher_path(Shrinking(), cfg, Condition(torch.zeros(1, 1, 4), "25hz", None), torch.ones(1, 12, 4))
-    assert float((straight_targets(path, cfg)[0] - path.answers[0]).abs().max()) > 0.01
+    cfg = DistillConfig()
+    path, told, noise_BTC = _path(cfg)
+    few = follow(Shrinking(), cfg, told, noise_BTC, [*cfg.sigmas, 0.0])
+    assert float((few.states[-1] - path.states[-1]).abs().max()) > 0.01
