@@ -1,10 +1,10 @@
 """The few-step student: progressive distillation of the solver that decodes by default (Salimans & Ho 2022).
 
-For each batch the teacher's solver runs once from noise to its end. The student visits only some of its noise levels; at
-each it learns the answer that the solver's own step to the next one needs to land where the teacher came to. Untrained,
-it is the solver with few steps, which is not bad; it has only to learn what long steps miss. Unlike the targets of
-consistency training, these are a function of noise and code alone, no sample of something unknown: a few hundred steps
-on a CPU teach them to a low-rank update.
+For each batch the teacher's solver runs once from noise to its end. The student visits only some of its noise levels,
+and at each learns the answer that the solver's own step to the next one needs to land where the teacher came to.
+Untrained, it is the solver with few steps, which is not bad; it has only to learn what long steps miss. Unlike the
+targets of consistency training, these are a function of noise and code alone, no sample of something unknown: a few
+hundred steps on a CPU teach them to a low-rank update.
 """
 
 from __future__ import annotations
