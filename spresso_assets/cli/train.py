@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from spresso_assets.cli.captions import captions as captions_command
 from spresso_assets.cli.fit import fit
 
 T = TypeVar("T")
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 
 app.command()(fit)
+app.command("captions")(captions_command)
 
 Run = Annotated[Path, typer.Option("--run", help="Folder of this training run; stages find each other below it.")]
 Minutes = Annotated[float, typer.Option("--max-minutes", help="Time budget, summed over resumed runs.")]
@@ -104,15 +106,31 @@ def prepare(
     base: Base = None,
     config: Config = None,
     procedural: Annotated[int, typer.Option(help="Procedurally made sounds to add to the training split.")] = 600,
+    captions: Annotated[
+        Path | None, typer.Option("--captions", help="What 'train captions' wrote; needs --clap.", dir_okay=False)
+    ] = None,
+    clap: Annotated[
+        Path | None, typer.Option("--clap", help="Folder of a CLAP model, whose text tower reads the captions.")
+    ] = None,
 ) -> None:
     """Analyse every sound once and cache its latents; a preset with a learned autoencoder needs that trained first."""
     from spresso_assets.codec.autoencoder import AudioAE
+    from spresso_assets.codec.text import ClapText
+    from spresso_assets.training.captions import build_text_cache, read_captions
     from spresso_assets.training.data import build_cache
     from spresso_assets.training.ranks import stay_alone
     from spresso_assets.training.source import write_statistics
 
     stay_alone("train prepare")
+    if (captions is None) != (clap is None):
+        raise typer.BadParameter("--captions and --clap come together")
     model, source = _source(run, base, preset, config)
+    # Before the long part: a model or a file that cannot be read should not cost it.
+    tower = ClapText(clap) if clap else None
+    told = read_captions(captions) if captions else {}
+    if tower and tower.dim != model.transformer.text_dim:
+        wanted = model.transformer.text_dim
+        raise typer.BadParameter(f"--clap: embeddings of {tower.dim} numbers, where the preset takes {wanted}")
     learned = None
     if model.autoencoder.encoder != "logmel":
         learned = AudioAE(model.autoencoder, model.sigma_data)
@@ -120,6 +138,8 @@ def prepare(
     _report(build_cache(data, run / "data", model.autoencoder, autoencoder=learned, procedural=procedural))
     if source.base is not None:
         write_statistics(source.base, run / "data")
+    if tower is not None:
+        _report(build_text_cache(run / "data", told, tower))
 
 
 @app.command()

@@ -179,7 +179,11 @@ def build_cache(
 class LatentCache:
     """Cached raw latents of one split: [K, C] frames and the start and length of each sound.
 
-    ``floor`` is the value of silent log-mel latents, None where a learned encoder made the cache.
+    ``floor`` is the value of silent log-mel latents, None where a learned encoder made the cache. ``text_IE`` are the
+    text embeddings of the sounds, NaN where there is no caption; None if none were cached.
+
+    Raises:
+        SpressoError: ``checkpoint_missing``; ``stale_captions`` if the embeddings are those of other sounds.
     """
 
     def __init__(self, folder: Path, split: str) -> None:
@@ -190,6 +194,16 @@ class LatentCache:
         self.floor: float | None = header["floor"]
         silence_C = tensors.get("silence")
         self.silence_C = torch.full_like(self.frames_KC[0], header["floor"]) if silence_C is None else silence_C
+        self.text_IE: Tensor | None = None
+        if (folder / f"text-{split}.safetensors").exists():
+            text, about = load_checkpoint(folder / f"text-{split}.safetensors")
+            if about["names"] != self.names:
+                raise SpressoError(
+                    "the cached captions are those of other sounds than the cached latents",
+                    code="stale_captions",
+                    hint="Run 'spresso train prepare' with --captions again.",
+                )
+            self.text_IE = text["text"]
         # Variants of one sound (other speeds) share its number.
         numbers: dict[str, int] = {}
         bases = (name.rsplit("@", 1)[0] for name in self.names)
@@ -239,13 +253,23 @@ class CropSampler:
 
     def labelled_batch(self, generator: torch.Generator, multiple: int) -> tuple[Tensor, Tensor]:
         """`batch`, and the number of the sound [B] that each clip comes from."""
+        batch_BTC, index_B = self._draw(generator, multiple)
+        return batch_BTC, self.cache.sound_I[index_B]
+
+    def captioned_batch(self, generator: torch.Generator, multiple: int) -> tuple[Tensor, Tensor | None]:
+        """`batch`, and the text embedding [B, E] of each clip's sound, if there are any."""
+        batch_BTC, index_B = self._draw(generator, multiple)
+        return batch_BTC, None if self.cache.text_IE is None else self.cache.text_IE[index_B]
+
+    def _draw(self, generator: torch.Generator, multiple: int) -> tuple[Tensor, Tensor]:
+        """A batch and the rows [B] of the cache that it was cut from."""
         cfg = self.cfg
         nominal = cfg.lengths[int(torch.multinomial(self.chance_L, 1, generator=generator))]
         length = -(-nominal // multiple) * multiple
         count = max(1, cfg.budget // length)
         index_B = torch.multinomial(self.weights[nominal], count, replacement=True, generator=generator)
         batch_BTC = torch.stack([self._crop(int(i), length, generator) for i in index_B])
-        return self._augment(batch_BTC, generator), self.cache.sound_I[index_B]
+        return self._augment(batch_BTC, generator), index_B
 
     def _crop(self, index: int, length: int, generator: torch.Generator) -> Tensor:
         spare = int(self.cache.length_I[index]) - length

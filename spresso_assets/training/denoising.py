@@ -32,6 +32,7 @@ class DenoisingConfig:
         p_mean, p_std: ln sigma ~ N(p_mean, p_std^2); the first ``early_fraction`` of the budget draws with
             ``early_p_mean`` instead, where only the code can help, so that the code is learned first.
         sketch_weight: weight of the sketch's own squared error, in units of its variance.
+        text_dropout: share of clips whose caption is left out, so that the code has to carry the sound (paper).
         drop_code: share of batches without audio-down tokens (keeps the prior usable, enables guidance).
         rates: frame rates and how often a batch has them.
     """
@@ -41,6 +42,7 @@ class DenoisingConfig:
     early_p_mean: float = 2.0
     early_fraction: float = 0.3
     drop_code: float = 0.05
+    text_dropout: float = 0.8
     sketch_weight: float = 1.0
     rates: dict[str, float] = field(default_factory=lambda: {"25hz": 0.25, "11hz": 0.25, "5hz": 0.2, "1hz": 0.3})
     crops: CropConfig = field(default_factory=CropConfig)
@@ -100,12 +102,19 @@ class Denoising:
 
     def draw(self, generator: torch.Generator) -> tuple[Tensor, str | None]:
         """x0 [B, T, C] standardised, and the rate that this batch is coded at, if the model knows any."""
+        return self.draw_captioned(generator)[:2]
+
+    def draw_captioned(self, generator: torch.Generator) -> tuple[Tensor, str | None, Tensor | None]:
+        """`draw`, and the text embedding [B, E] of each clip after dropout, if the cache has any."""
         names, rate = self.rates, None
         if names:
             weights = torch.tensor([self.cfg.rates[n] for n in names])
             rate = names[int(torch.multinomial(weights, 1, generator=generator))]
-        raw_BTC = self.sampler.batch(generator, self.model.frame_multiple(rate))
-        return ((raw_BTC - self.mean_C) * self.scale_C).to(self.device), rate
+        raw_BTC, text_BE = self.sampler.captioned_batch(generator, self.model.frame_multiple(rate))
+        if text_BE is not None:
+            dropped_B1 = torch.rand(len(text_BE), 1, generator=generator) < self.cfg.text_dropout
+            text_BE = text_BE.masked_fill(dropped_B1, torch.nan).to(self.device)
+        return ((raw_BTC - self.mean_C) * self.scale_C).to(self.device), rate, text_BE
 
     def target(self, x0_BTC: Tensor, z_BFD: Tensor | None, rate: str | None) -> tuple[Tensor, Tensor | None]:
         """What is diffused, [B, T, C] with std sigma_data, and the sketch it is the rest of.
@@ -123,7 +132,7 @@ class Denoising:
     def step(self, generator: torch.Generator, fraction: float, code: Code | None) -> tuple[Tensor, dict[str, float]]:
         """Loss of one batch; ``code`` maps (x0, rate) to the z that conditions, None trains the prior."""
         cfg, sigma_data = self.cfg, self.model.sigma_data
-        x0_BTC, rate = self.draw(generator)
+        x0_BTC, rate, text_BE = self.draw_captioned(generator)
         p_mean = cfg.early_p_mean if code and fraction < cfg.early_fraction else cfg.p_mean
         sigma_B = sample_sigma(len(x0_BTC), p_mean, cfg.p_std, generator).to(self.device)
         noise_BTC = torch.randn(x0_BTC.shape, generator=generator).to(self.device)
@@ -136,7 +145,14 @@ class Denoising:
             # Without its code a rate still names its adapter: a frozen prior has nothing to learn from such a batch.
             named = rate if code else None
             denoised_BTC = denoise(
-                self.transformer, noisy_BTC, sigma_B, sigma_data, z_BFD=z_BFD, rate=named, sketch_BTC=sketch_BTC
+                self.transformer,
+                noisy_BTC,
+                sigma_B,
+                sigma_data,
+                z_BFD=z_BFD,
+                rate=named,
+                text_BE=text_BE,
+                sketch_BTC=sketch_BTC,
             )
         loss = edm_loss(denoised_BTC - target_BTC, sigma_B, self.uncertainty(sigma_B), sigma_data)
         metrics[f"error_{rate}" if coded else "error_prior"] = _relative(denoised_BTC - target_BTC, sigma_data)

@@ -12,9 +12,9 @@ from spresso_assets.training.loop import Loop, LoopConfig
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """Options of the prior: noise levels and crops."""
+    """Options of the prior: noise levels and crops. Most clips keep their caption here: the prior is text-to-audio."""
 
-    denoising: DenoisingConfig = field(default_factory=DenoisingConfig)
+    denoising: DenoisingConfig = field(default_factory=lambda: DenoisingConfig(text_dropout=0.1))
 
 
 def train_prior(
