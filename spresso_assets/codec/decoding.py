@@ -20,6 +20,7 @@ from spresso_assets.codec.diffusion import denoise
 from spresso_assets.codec.level import linear_gain
 from spresso_assets.codec.networks import Networks
 from spresso_assets.codec.noise import LATENT_STREAM, WAVEFORM_STREAM, frame_noise
+from spresso_assets.codec.precision import has_fast_bf16
 from spresso_assets.codec.resampling import Resampler
 from spresso_assets.codec.rolling import Rolling
 from spresso_assets.codec.sampling import Solver, dpm_solver_2m, heun, karras_sigmas, one_step
@@ -165,15 +166,16 @@ class SoundDecoder:
             estimates: list[Tensor] = []
             for _, group in itertools.groupby(zip(indices, noisy, strict=True), lambda row: tell(row[0])[0].shape[1]):
                 numbers, x = zip(*group, strict=True)
-                d_XTC = denoise(
-                    transformer,
-                    torch.cat(x),
-                    torch.full((len(numbers) * batch,), sigma, device=device),
-                    config.sigma_data,
-                    z_BFD=torch.cat([tell(i)[0] for i in numbers]),
-                    rate=rate,
-                    sketch_BTC=torch.cat([tell(i)[1] for i in numbers]),
-                )
+                with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
+                    d_XTC = denoise(
+                        transformer,
+                        torch.cat(x),
+                        torch.full((len(numbers) * batch,), sigma, device=device),
+                        config.sigma_data,
+                        z_BFD=torch.cat([tell(i)[0] for i in numbers]),
+                        rate=rate,
+                        sketch_BTC=torch.cat([tell(i)[1] for i in numbers]),
+                    )
                 estimates += d_XTC.split(batch)
             return estimates
 

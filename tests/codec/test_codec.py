@@ -259,6 +259,18 @@ def test_synthesis_in_chunks_equals_the_whole(codec: SPresso, monkeypatch: pytes
     )
 
 
+def test_half_precision_is_the_same_sound(codec: SPresso, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the processor multiplies bfloat16 the denoiser runs in it; only rounding tells."""
+    stream = codec.encode(_sound(24_000), 48_000, "1.32kbps")
+    sounds = []
+    for fast in (False, True):
+        monkeypatch.setattr("spresso_assets.codec.decoding.has_fast_bf16", lambda _, fast=fast: fast)
+        sounds.append(codec.decode(stream)[0])
+    distance = MelDistance()
+    distance.add(*sounds)
+    assert 0 < distance.value < 0.02
+
+
 def test_long_sounds_decode_in_blended_windows(codec: SPresso) -> None:
     """17.3 s is four windows at 11 Hz, the last one shifted left."""
     audio_CN = _sound(830_400)
