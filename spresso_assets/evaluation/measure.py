@@ -93,11 +93,16 @@ def conditions(codec: SPresso, seed: int, seconds: float | None = None) -> dict[
     """What figures depend on besides the sounds: they may only be compared, or go on, where it is the same."""
     import torch
 
+    from spresso_assets.codec.precision import has_fast_bf16
+
+    device = codec.networks.device
     return {
         "bundle": codec.name,
         "weights_sha256": codec.weights_sha256,
         "seed": seed,
         "seconds": seconds,
+        "device": device.type,
+        "precision": "bfloat16" if has_fast_bf16(device) else "float32",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__.partition("+")[0],
     }

@@ -28,7 +28,7 @@ def conditions(summary: Summary) -> str:
     text = (
         f"{summary.sounds} sounds, {length}, mono; bundle `{given['bundle']}`, "
         f"weights `{given['weights_sha256'][:12]}`; seed {given['seed']}; "
-        f"torch {given['torch']} on {_count(given['threads'], 'thread')}."
+        f"torch {given['torch']} on {given['device']}, {_count(given['threads'], 'thread')}, {given['precision']}."
     )
     left = ", ".join(f"{number} {reason.replace('_', ' ')}" for reason, number in sorted(summary.skipped.items()))
     return f"{text} Left out: {left}." if left else text

@@ -22,7 +22,16 @@ def row(method: str, profile: str, quality: str, mel: float, **more: object) -> 
 
 SPEEDS = {"encode_speed": 20.04, "encode_speed_cpu": 21.0, "decode_speed": 3.5, "decode_speed_cpu": 4.25}
 SUMMARY = Summary(
-    {"bundle": "small", "weights_sha256": "81e823ca4963d3", "seed": 0, "seconds": 5.0, "threads": 1, "torch": "2.13.0"},
+    {
+        "bundle": "small",
+        "weights_sha256": "81e823ca4963d3",
+        "seed": 0,
+        "seconds": 5.0,
+        "device": "cpu",
+        "precision": "float32",
+        "threads": 1,
+        "torch": "2.13.0",
+    },
     7,
     (
         row("mean spectrum", "", "", 1.51),
@@ -66,8 +75,8 @@ RENEWED = """\
 # Codec
 
 <!-- measured:conditions -->
-7 sounds, the first 5 s of each, mono; bundle `small`, weights `81e823ca4963`; seed 0; torch 2.13.0 on 1 thread. \
-Left out: 2 too short, 1 unreadable.
+7 sounds, the first 5 s of each, mono; bundle `small`, weights `81e823ca4963`; seed 0; torch 2.13.0 on cpu, \
+1 thread, float32. Left out: 2 too short, 1 unreadable.
 <!-- /measured -->
 
 <!-- measured:quality -->
