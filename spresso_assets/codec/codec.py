@@ -19,7 +19,7 @@ from spresso_assets.codec.decoding import BATCH_FRAMES, QUALITIES, Quality, Soun
 from spresso_assets.codec.encoding import Audio, OpenBlocks, SoundEncoder, Tokens
 from spresso_assets.codec.entropy import EntropyTables
 from spresso_assets.codec.extension import seed_record, stored_seed
-from spresso_assets.codec.latent_encoder import LatentEncoder
+from spresso_assets.codec.latent_encoder import LatentEncoder, LatentEncoders
 from spresso_assets.codec.networks import Networks
 from spresso_assets.codec.quantizer import QINCo2
 from spresso_assets.codec.rolling import Rolling
@@ -47,7 +47,7 @@ class SPresso:
         config: ModelConfig,
         autoencoder: AudioAE,
         transformer: Transformer,
-        encoder: LatentEncoder,
+        encoder: LatentEncoder | LatentEncoders,
         quantizers: dict[str, QINCo2],
         weights_sha256: str,
         device: str = "cpu",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spresso_assets.codec.autoencoder import AudioAE
 from spresso_assets.codec.config import ModelConfig
-from spresso_assets.codec.latent_encoder import LatentEncoder
+from spresso_assets.codec.latent_encoder import LatentEncoder, LatentEncoders
 from spresso_assets.codec.quantizer import QINCo2
 from spresso_assets.codec.student import trained_student
 from spresso_assets.codec.transformer import Transformer
@@ -29,7 +29,7 @@ class Networks:
     config: ModelConfig
     autoencoder: AudioAE
     transformer: Transformer
-    encoder: LatentEncoder
+    encoder: LatentEncoder | LatentEncoders
     quantizers: dict[str, QINCo2]
     device: torch.device
     student_updates: dict[str, Tensor] = field(default_factory=dict)

@@ -1,11 +1,8 @@
-"""Rotary positions and the latent encoder."""
+"""Rotary positions and normalised heads."""
 
-import pytest
 import torch
 
 from spresso_assets.codec.attention import QKV, rotary_angles, rotate
-from spresso_assets.codec.config import PRESETS
-from spresso_assets.codec.latent_encoder import LatentEncoder
 
 
 def test_rope_sees_only_relative_positions() -> None:
@@ -30,16 +27,3 @@ def test_heads_are_rms_normalised() -> None:
     q_BHLD, k_BHLD, _ = QKV(24, 32, 16)(100 * torch.randn(2, 5, 24), rotary_angles(torch.arange(5.0), 16))
     for x in (q_BHLD, k_BHLD):
         torch.testing.assert_close(x.square().mean(-1), torch.ones(2, 2, 5), atol=1e-3, rtol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("rate", "frames", "tokens"), [("25hz", 100, 25), ("11hz", 108, 12), ("5hz", 100, 5), ("1hz", 200, 2)]
-)
-def test_latent_encoder_pools_to_the_frame_rate(rate: str, frames: int, tokens: int) -> None:
-    encoder = LatentEncoder(PRESETS["tiny"].latent_encoder)
-    assert encoder(torch.randn(2, frames, 128), rate).shape == (2, tokens, 64)
-
-
-def test_truncated_windows_are_refused() -> None:
-    with pytest.raises(ValueError, match="multiple"):
-        LatentEncoder(PRESETS["tiny"].latent_encoder)(torch.randn(1, 104, 128), "1hz")
