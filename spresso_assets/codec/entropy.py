@@ -120,9 +120,11 @@ def decode_prefix(data: bytes, shape: tuple[int, int, int], tables: EntropyTable
     Whatever bytes follow, the number that they complete lies between the one that goes on with zeros and the one that
     goes on with 255s. Symbols are ordered as numbers are, so what these two agree on is certain.
     """
-    low, high = (np.array(walk(_Decoder(data, fill), tables, shape, None), np.int32) for fill in (0, 255))
-    differ = np.flatnonzero((low != high).reshape(shape[0], -1).any(1))
-    return low.reshape(shape)[: differ[0] if len(differ) else shape[0]]
+    low_FCM, high_FCM = (
+        np.array(walk(_Decoder(data, fill), tables, shape, None), np.int32).reshape(shape) for fill in (0, 255)
+    )
+    open_F = (low_FCM != high_FCM).any((1, 2))
+    return low_FCM[: int(open_F.argmax()) if open_F.any() else shape[0]]
 
 
 class Coder(Protocol):

@@ -36,7 +36,7 @@ from spresso_assets.training.quantizer import RESULT
 from spresso_assets.training.source import Source, bundle_state, read_statistics, stage_folder
 
 FOLDER = "entropy"  # in a run, and the first part of the names of a bundle's tables
-SMOOTHINGS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+SMOOTHINGS = (0.3, 1.0, 3.0, 10.0)
 HELD_OUT = 5  # every so many-th sound judges the smoothing
 
 Codes = NDArray[np.int32]  # [F, M], of one sound
