@@ -1,6 +1,6 @@
 """Several processes, one training run: what they must agree on, and nothing else.
 
-``torchrun --nproc-per-node 4 --no-python spresso train ...`` starts one process per GPU. Each draws other data;
+``torchrun --nproc-per-node 4 --no-python -- spresso train ...`` starts one process per GPU. Each draws other data;
 gradients are averaged by hand after the backward pass. DistributedDataParallel would want one module and one forward
 pass, but a stage here runs several networks, and ranks that drew different frame rates leave different parameters
 without gradient.
@@ -8,6 +8,7 @@ without gradient.
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import os
 from collections.abc import Iterable
@@ -122,7 +123,13 @@ def join() -> Ranks:
     with _told():
         # No backend named: gloo between CPUs, and NCCL between GPUs where there are some.
         dist.init_process_group(timeout=_PATIENCE)
+    atexit.register(_leave)
     return join()
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def stay_alone(what: str) -> None:
