@@ -24,11 +24,14 @@ def captions(
     Each line holds the path below its root and the caption, for 'spresso train prepare --captions'.
     """
     from spresso_assets.catalog.captions import captions as of_catalog
+    from spresso_assets.ingest.roots import find_root
 
     state = state_of(ctx)
     if target.exists() and not force:
         raise SpressoError(f"{format.printable(str(target))} exists", code="target_exists", hint="--force replaces it.")
     with state.catalog().read() as session:
+        if root is not None:
+            root = find_root(session, root).name
         records = [{"root": r, "path": p, "caption": c} for r, p, c in of_catalog(session, root) if c]
     temporary = target.with_name(target.name + ".tmp")
     try:

@@ -23,6 +23,8 @@ def test_every_sound_gets_a_line_and_a_file_is_never_replaced_unasked(filled: Sp
     again = filled("train", "captions", target)
     assert again.code == 1 and "target_exists" in again.err
     filled.ok("train", "captions", target, "--force", "--root", "sfx")
+    unknown = filled("train", "captions", target, "--force", "--root", "nowhere")
+    assert unknown.code == 4 and "root_unknown" in unknown.err
     assert target.read_bytes() == before and [p.name for p in tmp_path.glob("captions*")] == [target.name]
 
 

@@ -148,8 +148,9 @@ def test_without_a_rate_the_prior_is_untouched_to_the_bit() -> None:
     assert not torch.allclose(model(X_BTC, ZERO_B, rate="25hz"), bare(X_BTC, ZERO_B))
 
 
-def test_each_rate_has_its_own_adapter() -> None:
-    """Retraining one rate's adapter changes that rate and no other, nor the prior."""
+@pytest.mark.parametrize("part", ["lora", "down_qkv", "f_phi"])
+def test_each_rate_has_its_own_adapter(part: str) -> None:
+    """Retraining any part of one rate's adapter changes that rate and no other, nor the prior."""
     model = _train_lora(_transformer(PAPER))
     x_BTC = torch.randn(1, 100, 128)
     codes = {r: torch.randn(1, 100 // POOLS[r], 64) for r in PAPER.rates}
@@ -160,7 +161,7 @@ def test_each_rate_has_its_own_adapter() -> None:
     before = outputs()
     with torch.no_grad():
         for name, p in model.named_parameters():
-            if "5hz" in name.split("."):
+            if name.startswith(f"{part}.5hz."):
                 p.add_(0.1 * torch.randn_like(p))
     for rate, after in outputs().items():
         assert torch.equal(after, before[rate]) is (rate != "5hz"), rate
