@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from spresso_assets.codec.config import POOLS, ModelConfig
 from spresso_assets.codec.diffusion import Uncertainty, denoise, edm_loss, sample_sigma
 from spresso_assets.codec.latent_encoder import build_latent_encoder
+from spresso_assets.codec.precision import has_fast_bf16
 from spresso_assets.codec.transformer import Transformer
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.data import CropConfig, CropSampler, LatentCache
@@ -221,19 +222,6 @@ class Denoising:
 
 def _relative(error_BTC: Tensor, sigma_data: float) -> float:
     return float(error_BTC.detach().square().mean().sqrt() / sigma_data)
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """bfloat16 pays only where the hardware multiplies it: GPUs since Ampere, CPUs with AVX512-BF16 or AMX."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu":
-        return False
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def require_cache(data: Path) -> None:

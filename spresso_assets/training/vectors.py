@@ -9,8 +9,8 @@ from torch import Tensor
 
 from spresso_assets.codec.config import POOLS, ModelConfig
 from spresso_assets.codec.latent_encoder import build_latent_encoder
+from spresso_assets.codec.precision import has_fast_bf16
 from spresso_assets.training.data import CropConfig, CropSampler, LatentCache
-from spresso_assets.training.denoising import has_fast_bf16
 from spresso_assets.training.source import Source, read_statistics, stage_folder
 
 
