@@ -185,15 +185,17 @@ def _model(what: str, in_use: Path) -> tuple[ModelConfig, Path | None]:
 
 
 def _millions(weights: int) -> str:
-    """'85.0 M', '0.017 M'; nothing for none."""
-    if not weights:
-        return ""
-    return f"{weights / 1e6:.3g} M" if weights < 1e8 else f"{weights / 1e6:.1f} M"
+    """'85.0 M', '0.0499 M'; nothing for none."""
+    return f"{_three_digits(weights / 1e6)} M" if weights else ""
 
 
 def _operations(number: float) -> str:
     """'22.3 G', '2.83 T'."""
-    return f"{number / 1e12:.3g} T" if number >= 1e12 else f"{number / 1e9:.3g} G"
+    return f"{_three_digits(number / 1e12)} T" if number >= 9.995e11 else f"{_three_digits(number / 1e9)} G"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _times(evaluations: int) -> str:
