@@ -30,7 +30,7 @@ _POOL_CODES = {pool: code for code, pool in POOLS.items()}
 # Sample-rate code (4 bits); the last code says that a varint follows.
 _SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 176400, 192000)
 _RATE_FOLLOWS = 15
-_MIN_RATE, _MAX_RATE = 100, 2_000_000
+MIN_RATE, MAX_RATE = 100, 2_000_000
 
 # Channel-count code (2 bits); the last one says that a varint follows.
 _CHANNEL_COUNTS = (1, 2, 6)
@@ -286,8 +286,8 @@ def _problem(header: SprHeader) -> str | None:
         return f"{header.channel_mode} mode needs at least two channels"
     if header.channel_mode == "parametric" and (header.silent or not header.samples):
         return "silence has no stereo image: its mode is mono"
-    if not _MIN_RATE <= header.sample_rate <= _MAX_RATE:
-        return f"a sample rate of {header.sample_rate} Hz is outside {_MIN_RATE}..{_MAX_RATE}"
+    if not MIN_RATE <= header.sample_rate <= MAX_RATE:
+        return f"a sample rate of {header.sample_rate} Hz is outside {MIN_RATE}..{MAX_RATE}"
     if not 0 <= header.samples <= MAX_SECONDS * header.sample_rate:
         return f"a length of {header.samples} samples is outside 0..{MAX_SECONDS} s"
     if len(header.extension) > MAX_EXTENSION:

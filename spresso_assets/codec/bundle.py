@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,11 @@ def weights_hash(bundle: Path) -> str:
             exit_code=ExitCode.MODEL_MISSING,
             kind=FaultKind.ENVIRONMENT,
         )
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+    try:
+        with path.open("rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest()
+    except OSError as e:
+        raise _corrupt(f"{bundle.name}/{WEIGHTS} cannot be read: {e.strerror}") from e
 
 
 def read_config(bundle: Path) -> tuple[ModelConfig, dict[str, Any]]:
@@ -55,15 +59,12 @@ def read_config(bundle: Path) -> tuple[ModelConfig, dict[str, Any]]:
         weights_hash(bundle)  # says model_missing if the folder is no bundle at all
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return ModelConfig.from_dict(data["model"]), {k: v for k, v in data.items() if k != "model"}
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise SpressoError(
-            f"{bundle.name}/{CONFIG} is not a bundle description this release reads: {e}",
-            code="bundle_corrupt",
-            hint="Install the bundle again, or update spresso-assets.",
-            exit_code=ExitCode.MODEL_MISSING,
-            kind=FaultKind.ENVIRONMENT,
-        ) from e
+        facts = {k: v for k, v in data.items() if k != "model"}
+        if not isinstance(facts.get("weights_sha256"), str):
+            raise ValueError("it records no hash of the weights")
+        return ModelConfig.from_dict(data["model"]), facts
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
+        raise _corrupt(f"{bundle.name}/{CONFIG} is not a bundle description this release reads: {_line(e)}") from e
 
 
 def save_bundle(
@@ -104,6 +105,7 @@ def load_bundle(bundle: Path, device: str = "cpu") -> SPresso:
     Raises:
         SpressoError: ``model_missing``, ``bundle_corrupt``, ``weights_mismatch`` (all exit 13).
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from spresso_assets.codec.codec import SPresso
@@ -118,22 +120,27 @@ def load_bundle(bundle: Path, device: str = "cpu") -> SPresso:
             exit_code=ExitCode.MODEL_MISSING,
             kind=FaultKind.ENVIRONMENT,
         )
-    modules = build_modules(config)
-    tensors = load_file(bundle / WEIGHTS)
-    entropy = _take_entropy_tables(tensors)
-    rates = {k.split(".")[1] for k in tensors if k.startswith("quantizer.")}
-    modules = {k: m for k, m in modules.items() if not k.startswith("quantizer.") or k.split(".")[1] in rates}
     try:
+        tensors = load_file(bundle / WEIGHTS)
+        entropy = _take_entropy_tables(tensors)
+        with _uninitialised()():
+            modules = build_modules(config)
+        stored = {f"quantizer.{k.split('.')[1]}" for k in tensors if k.startswith("quantizer.")}
+        modules = {name: m for name, m in modules.items() if not name.startswith("quantizer.") or name in stored}
         for name, module in modules.items():
-            prefix = f"{name}."
-            module.load_state_dict({k[len(prefix) :]: v.float() for k, v in tensors.items() if k.startswith(prefix)})
-    except RuntimeError as e:
-        raise SpressoError(
-            f"the weights of bundle '{config.name}' do not fit its config: {str(e).splitlines()[0]}",
-            code="bundle_corrupt",
-            exit_code=ExitCode.MODEL_MISSING,
-            kind=FaultKind.ENVIRONMENT,
-        ) from e
+            own = {k: v for k, v in tensors.items() if k.startswith(f"{name}.")}
+            module.load_state_dict({k.removeprefix(f"{name}."): v for k, v in own.items()})
+        # A sum is finite if all its parts are, and far quicker than looking at each.
+        damaged = [f"{n}.{k}" for n, m in modules.items() for k, v in m.state_dict().items() if not v.sum().isfinite()]
+    except SafetensorError as e:
+        raise _corrupt(f"{bundle.name}/{WEIGHTS} is no safetensors file: {_line(e)}") from e
+    except Exception as e:  # sizes that no network can have fail in as many ways as there are layers
+        raise _corrupt(f"the weights of bundle '{config.name}' do not fit its config: {_line(e)}") from e
+    unknown = [k for k in tensors if not k.startswith((*(f"{name}." for name in modules), "student."))]
+    if unknown:
+        raise _corrupt(f"the weights of bundle '{config.name}' do not fit its config: {unknown[0]} has no place in it")
+    if damaged:
+        raise _corrupt(f"the weights of bundle '{config.name}' hold values that are not finite: {damaged[0]}")
     quantizers: Any = {k.split(".")[1]: m for k, m in modules.items() if k.startswith("quantizer.")}
     parts: Any = modules
     updates = {k.removeprefix("student."): v.float() for k, v in tensors.items() if k.startswith("student.")}
@@ -159,6 +166,43 @@ def _take_entropy_tables(tensors: dict[str, Tensor]) -> dict[str, EntropyTables]
         )
         for rate in rates
     }
+
+
+@cache
+def _uninitialised() -> type[Any]:
+    """A context in which random numbers are not drawn: what they would fill is loaded right after."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    init = torch.nn.init
+    drawing = (torch.Tensor.uniform_, torch.Tensor.normal_, init.uniform_, init.normal_, init.kaiming_uniform_)
+
+    class Uninitialised(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            if func in drawing:
+                return args[0] if args else kwargs["tensor"]
+            if func is torch.randn and not kwargs:
+                return torch.empty(*args)
+            return func(*args, **kwargs)
+
+    return Uninitialised
+
+
+def _corrupt(problem: str) -> SpressoError:
+    return SpressoError(
+        problem,
+        code="bundle_corrupt",
+        hint="Install the bundle again, or update spresso-assets.",
+        exit_code=ExitCode.MODEL_MISSING,
+        kind=FaultKind.ENVIRONMENT,
+    )
+
+
+def _line(error: Exception) -> str:
+    """What an error says, in one line; torch puts a heading above the first finding."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[min(1, len(lines) - 1)][:200] if lines else type(error).__name__
 
 
 def build_modules(config: ModelConfig) -> dict[str, nn.Module]:

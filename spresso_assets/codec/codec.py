@@ -29,6 +29,7 @@ from spresso_assets.errors import ExitCode, SpressoError
 __all__ = ["QUALITIES", "Quality", "SPresso"]
 
 ARRAY_BLOCK = 1 << 18
+MAX_STEPS = 1000
 
 
 class SPresso:
@@ -211,7 +212,7 @@ class SPresso:
 
         Raises:
             SpressoError: what `bitstream.unpack` raises; ``wrong_model`` if other weights made the stream;
-                ``unknown_quality``.
+                ``codes_mismatch``; ``unknown_quality``; ``bad_steps``.
         """
         header, blocks = self._opened(payload, seed, steps, quality)
         audio_CN = np.empty((header.channels, header.samples), np.float32)
@@ -240,6 +241,13 @@ class SPresso:
                 hint=f"Known: {', '.join(QUALITIES)}.",
                 exit_code=ExitCode.USAGE,
             )
+        if steps is not None and not 1 <= steps <= MAX_STEPS:
+            raise SpressoError(
+                f"a decode takes 1 to {MAX_STEPS} steps, not {steps}",
+                code="bad_steps",
+                hint="More than 64 are hardly heard.",
+                exit_code=ExitCode.USAGE,
+            )
         ours = bitstream.read_header(payload).model_id == self.model_id
         header, tokens = bitstream.unpack(payload, self.entropy if ours else None)
         if header.model_id != self.model_id:
@@ -249,9 +257,20 @@ class SPresso:
                 hint="Decode with the bundle that encoded it: 'spresso models list'.",
                 exit_code=ExitCode.MODEL_MISSING,
             )
+        if header.dim not in (None, self.config.latent_encoder.code_dim) or _rate(header) not in self.config.rates:
+            raise SpressoError(
+                "the stream names this model, but holds latents that it cannot have made",
+                code="codes_mismatch",
+                hint="Encode the source again.",
+            )
         if seed is None:
             seed = stored_seed(header.extension) or 0
         return header, self.decoding.stream(header, tokens, bitstream.read_side(payload), seed, steps, quality)
+
+
+def _rate(header: SprHeader) -> str:
+    """Name of a stream's frame rate."""
+    return next(name for name, pool in POOLS.items() if pool == header.pool)
 
 
 @dataclass(frozen=True)

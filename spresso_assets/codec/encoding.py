@@ -18,7 +18,15 @@ from torch import Tensor
 
 from spresso_assets.codec import stereo
 from spresso_assets.codec.bitstream import SprHeader
-from spresso_assets.codec.bitstream_header import CHANNEL_MODES, ChannelMode, stereo_grid
+from spresso_assets.codec.bitstream_header import (
+    CHANNEL_MODES,
+    MAX_CHANNELS,
+    MAX_RATE,
+    MAX_SECONDS,
+    MIN_RATE,
+    ChannelMode,
+    stereo_grid,
+)
 from spresso_assets.codec.config import HOP, SAMPLE_RATE, OperatingPoint
 from spresso_assets.codec.level import LevelMeter, linear_gain
 from spresso_assets.codec.networks import Networks
@@ -29,6 +37,7 @@ from spresso_assets.codec.windows import encode_windows, window_length
 from spresso_assets.errors import ExitCode, SpressoError
 
 BEAM, CANDIDATES = 8, 8
+LOUDEST = 10 ** (63.4 / 20)  # what the gain of a stream, 63.5 dB at most, brings back
 
 Audio = NDArray[np.float32]
 OpenBlocks = Callable[[], Iterable[Audio]]  # opens the sound anew: blocks [C, n]
@@ -51,18 +60,19 @@ class SoundEncoder:
             (header, side section). One channel is coded as mono in any mode, and so is an image in the centre.
 
         Raises:
-            SpressoError: ``unknown_channel_mode``, ``bad_shape``, ``nonfinite_samples``.
+            SpressoError: ``unknown_channel_mode``, ``bad_sample_rate``, ``bad_shape``, ``bad_samples``,
+                ``nonfinite_samples``, ``too_loud``, ``too_long``, ``too_many_channels``.
         """
         check_channel_mode(channel_mode)
+        if int(sample_rate) != sample_rate or not MIN_RATE <= sample_rate <= MAX_RATE:
+            raise SpressoError(f"{sample_rate} Hz is no sample rate that a sound has", code="bad_sample_rate")
         meter, channels, samples = LevelMeter(), 0, 0
         image = _Image(sample_rate) if channel_mode == "parametric" else None
         for block in open_blocks():
-            audio_Cn = np.asarray(block, np.float32)
-            if audio_Cn.ndim != 2 or not audio_Cn.shape[0] or channels not in (0, audio_Cn.shape[0]):
-                raise SpressoError(f"audio must be [channels, samples], got {audio_Cn.shape}", code="bad_shape")
-            if not np.isfinite(audio_Cn).all():
-                raise SpressoError("the sound holds NaN or infinite samples", code="nonfinite_samples")
+            audio_Cn = _checked(block, channels)
             channels, samples = audio_Cn.shape[0], samples + audio_Cn.shape[1]
+            if samples > MAX_SECONDS * sample_rate:
+                raise SpressoError("the sound is longer than four hours", code="too_long", hint="Split it.")
             meter.add(_coded(audio_Cn, channel_mode == "dual" and channels >= 2))
             if image and channels >= 2:
                 image.add(audio_Cn)
@@ -145,6 +155,35 @@ class SoundEncoder:
         low, high = max(0, start - margin), min(frames, stop + margin)
         audio_Bn = torch.from_numpy(np.ascontiguousarray(signal_BN.take(low * HOP, high * HOP)))
         return self.networks.autoencoder.encode(audio_Bn.to(self.networks.device))[:, start - low : stop - low]
+
+
+def _checked(block: Audio, channels: int) -> Audio:
+    """A block as float32 [C, n], with as many channels as those before it (0: it is the first)."""
+    audio_Cn = np.asarray(block)
+    if audio_Cn.ndim != 2 or not audio_Cn.shape[0] or channels not in (0, audio_Cn.shape[0]):
+        raise SpressoError(f"audio must be [channels, samples], got {audio_Cn.shape}", code="bad_shape")
+    if audio_Cn.shape[0] > MAX_CHANNELS:
+        raise SpressoError(
+            f"the sound has {audio_Cn.shape[0]} channels, more than {MAX_CHANNELS}",
+            code="too_many_channels",
+            hint="Split it into stems.",
+        )
+    if audio_Cn.dtype.kind != "f":
+        raise SpressoError(
+            f"samples must be floating point, not {audio_Cn.dtype}",
+            code="bad_samples",
+            hint="Divide them by the full scale of their format, for example by 32768.0.",
+        )
+    peak = float(np.abs(audio_Cn).max(initial=0))  # NaN if one sample is
+    if not np.isfinite(peak):
+        raise SpressoError("the sound holds NaN or infinite samples", code="nonfinite_samples")
+    if peak > LOUDEST:
+        raise SpressoError(
+            f"a sample reaches {peak:.3g}, {20 * np.log10(peak):.0f} dB above full scale",
+            code="too_loud",
+            hint="Scale the sound to -1..1.",
+        )
+    return audio_Cn.astype(np.float32, copy=False)
 
 
 class _Image:

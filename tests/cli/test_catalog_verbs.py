@@ -168,7 +168,7 @@ def test_profiles_in_other_channel_modes_encode_and_decode(filled: Spresso, soun
     added = filled.ok("profile", "add", "wide", "--like", "1.32kbps", "--channels", "parametric", "--json").data
     assert added["channel_mode"] == "parametric" and round(added["kbps"], 3) == 1.477
     assert filled("profile", "add", "wide", "--json").json["error"]["code"] == "profile_exists"
-    filled.ok("scan", "--settle", "0")
+    filled.ok("ingest", "--settle", "0", sounds)
     filled.ok("encode", "--profile", "wide")
     made = [profile for profile in filled.ok("stats", "--json").data["profiles"] if profile["name"] == "wide"]
     assert made[0]["renditions"] == 4
