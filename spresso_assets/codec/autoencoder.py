@@ -51,7 +51,7 @@ class ConvNeXtStack(nn.Module):
         self.margin = (cfg.kernel // 2) * (cfg.depth + 1)
         for m in self.modules():
             if isinstance(m, nn.Conv1d | nn.Linear):
-                nn.init.trunc_normal_(m.weight, std=0.02)
+                nn.init.normal_(m.weight, std=0.02)
                 if m.bias is not None:
                     nn.init.zeros_(m.bias)
 
