@@ -20,7 +20,7 @@ from spresso_assets.evaluation.embedding import (
     kernel_distance,
 )
 from spresso_assets.evaluation.metrics import METRICS
-from spresso_assets.evaluation.points import CODEC, Point
+from spresso_assets.evaluation.points import CODEC, REFERENCE_QUALITY, Point
 from spresso_assets.evaluation.records import Record, key_of, unpacked
 
 SCHEMA = 1
@@ -74,11 +74,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """All rows of a measurement, and the conditions under which they are comparable."""
+    """All rows of a measurement, and the conditions under which they are comparable.
+
+    Attributes:
+        rows: every point, on all sounds that it was measured on.
+        samplers: every quality of the profiles that were held against Heun-64, on the sounds that Heun-64 was run on.
+    """
 
     conditions: dict[str, Any]
     sounds: int
     rows: tuple[Row, ...]
+    samplers: tuple[Row, ...] = ()
     skipped: dict[str, int] = field(default_factory=dict)
 
     def find(self, profile: str = "", quality: str = "", method: str = CODEC) -> Row | None:
@@ -105,8 +111,8 @@ class Summary:
             data = json.loads(path.read_text(encoding="utf-8"))
             if data.pop("schema") != SCHEMA:
                 raise ValueError("written by another release")
-            rows = tuple(_row_of(row) for row in data.pop("rows"))
-            return cls(rows=rows, **data)
+            rows, samplers = (tuple(_row_of(row) for row in data.pop(name)) for name in ("rows", "samplers"))
+            return cls(rows=rows, samplers=samplers, **data)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise SpressoError(
                 f"{path} is no summary of measurements that this release reads: {error}",
@@ -123,13 +129,20 @@ def _row_of(data: dict[str, Any]) -> Row:
 
 
 def summarise(conditions: dict[str, Any], records: Iterable[Record], points: Sequence[Point]) -> Summary:
-    """One row per point of ``points`` that has records, in their order."""
+    """Rows of the points that have records, in the order of ``points``; samplers by profile."""
     by_key: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
         by_key.setdefault(key_of(record)[1:], []).append(record)
     sources = {r["sound"]: unpacked(r["embedding"], DIMENSIONS) for r in by_key.get((SOURCE, "", ""), [])}
     rows = tuple(_row(by_key[point.key], sources) for point in points if point.key in by_key)
-    return Summary(dict(conditions), len(sources), rows)
+    samplers = []
+    coded = [p for p in points if p.method == CODEC and p.key in by_key]
+    places = list(dict.fromkeys(p.profile for p in coded))
+    for point in sorted(coded, key=lambda p: places.index(p.profile)):
+        heard = {r["sound"] for r in by_key.get((CODEC, point.profile, REFERENCE_QUALITY), [])}
+        if same := [r for r in by_key[point.key] if r["sound"] in heard]:
+            samplers.append(_row(same, sources))
+    return Summary(dict(conditions), len(sources), rows, tuple(samplers))
 
 
 def _row(records: list[Record], sources: dict[str, Embedding]) -> Row:

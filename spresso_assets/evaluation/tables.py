@@ -50,7 +50,7 @@ def quality(summary: Summary) -> str:
     lines = []
     for row in _ordered(summary, "default"):
         mel = row.metrics.get("mel_distance")
-        cells = [_name(row), f"**{_mean(mel, 3)}**", _figure(mel.median if mel else None, 3)]
+        cells = [_name(row, summary.sounds), f"**{_mean(mel, 3)}**", _figure(mel.median if mel else None, 3)]
         cells.append(_figure(mel.worst if mel else None, 3))
         cells += [_mean(row.metrics.get(key), digits) for _, key, digits in columns]
         lines.append([*cells, _figure(row.frechet, 2), _figure(row.kernel, 2)])
@@ -59,13 +59,12 @@ def quality(summary: Summary) -> str:
 
 def samplers(summary: Summary) -> str:
     """What each way to sample costs and gives, on the profiles where it was held against Heun-64."""
-    held = {row.profile for row in summary.rows if row.to_paper is not None}
-    rows = [row for row in summary.rows if row.method == CODEC and row.profile in held]
-    head = ["profile", "quality", "evaluations", "to the source", "to Heun-64", "between seeds", "flux dB", "kernel"]
+    head = ["profile", "quality", "sounds", "evaluations", "to the source", "to Heun-64", "between seeds"]
     lines = [
         [
             f"`{row.profile}`",
             f"`{row.quality}`",
+            str(row.sounds),
             NONE if row.evaluations is None else str(row.evaluations),
             _mean(row.metrics.get("mel_distance"), 3),
             _mean(row.to_paper, 3) if row.quality != REFERENCE_QUALITY else NONE,
@@ -74,9 +73,9 @@ def samplers(summary: Summary) -> str:
             _figure(row.kernel, 2),
             _figure(row.decode_speed_cpu, 1),
         ]
-        for row in rows
+        for row in summary.samplers
     ]
-    return _table([*head, "decoding, x real time"], lines)
+    return _table([*head, "flux dB", "kernel", "decoding, x real time"], lines)
 
 
 def speed(summary: Summary) -> str:
@@ -147,11 +146,10 @@ def _ordered(summary: Summary, quality: str) -> list[Row]:
     return sorted(rows, key=place)
 
 
-def _name(row: Row) -> str:
-    if row.method == CODEC:
-        return f"`{row.profile}`"
-    titles = {AUTOENCODER: "AudioAE alone", MEAN_SPECTRUM: "mean spectrum (x0 = 0)"}
-    return titles.get(row.method, f"`{row.profile}`, code of another sound")
+def _name(row: Row, sounds: int) -> str:
+    other = f"`{row.profile}`, code of another sound"
+    titles = {CODEC: f"`{row.profile}`", AUTOENCODER: "AudioAE alone", MEAN_SPECTRUM: "mean spectrum (x0 = 0)"}
+    return titles.get(row.method, other) + ("" if row.sounds == sounds else f" ({_count(row.sounds, 'sound')})")
 
 
 def _both(cpu: float | None, wall: float | None) -> str:

@@ -84,6 +84,18 @@ def test_samplers_are_held_against_heun_64_of_the_same_seed(codec: SPresso) -> N
     assert distances[0] is not None and distances[0].mean > 0
 
 
+def test_samplers_are_compared_on_the_same_sounds(codec: SPresso) -> None:
+    points = [Point("1hz", "preview"), Point("5hz", "preview"), Point("1hz", "paper", limit=1)]
+    summary = measure(codec, [sound("one", 0.1), sound("four", 0.1)], points)
+    assert [(r.profile, r.quality, r.sounds) for r in summary.rows] == [
+        ("1hz", "preview", 2),
+        ("5hz", "preview", 2),
+        ("1hz", "paper", 1),
+    ]
+    assert [(r.profile, r.quality, r.sounds) for r in summary.samplers] == [("1hz", "preview", 1), ("1hz", "paper", 1)]
+    assert summary.samplers[0].metrics != summary.rows[0].metrics
+
+
 def test_the_best_of_several_seeds_is_not_further_from_the_source(codec: SPresso) -> None:
     points = [Point("1hz", q) for q in ("default", "best3")]
     streams = [codec.encode(audio, rate, "1hz", best_of=3) for _, audio, rate in sounds()]
