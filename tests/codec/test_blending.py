@@ -9,7 +9,7 @@ from torch import Tensor
 from spresso_assets.codec.blending import solve_in_windows
 from spresso_assets.codec.noise import LATENT_STREAM, frame_noise
 from spresso_assets.codec.sampling import Solver, dpm_solver_2m, heun, karras_sigmas, one_step, solve
-from spresso_assets.codec.windows import Span, blend_weights, decode_windows
+from spresso_assets.codec.windows import RAMP_FRAMES, Span, blend_weights, decode_windows
 
 LIMIT, MULTIPLE, CHANNELS = 300, 36, 3
 
@@ -49,6 +49,22 @@ def test_groups_of_windows_give_what_all_windows_at_once_give(solver: Solver, co
             solver, lambda _, xs, sigma: [_window_denoiser(x, sigma) for x in xs], _noise, sigmas, windows, group
         )
         torch.testing.assert_close(torch.cat(list(pieces), 1), expected_BTC)
+
+
+@pytest.mark.parametrize("solver", [dpm_solver_2m, heun, one_step])
+def test_windows_that_disagree_are_joined_by_a_ramp(solver: Solver) -> None:
+    """Every window insists on a number of its own: the signal glides from each to the next, without a step."""
+    sigmas, windows = karras_sigmas(4, 0.05, 5.0), decode_windows(40 * MULTIPLE, LIMIT, MULTIPLE)
+
+    def denoiser(indices: range, noisy: list[Tensor], sigma: float) -> list[Tensor]:
+        return [torch.full_like(x, float(i % 2)) for i, x in zip(indices, noisy, strict=True)]
+
+    def silence(start: int, stop: int) -> Tensor:
+        return torch.zeros(1, stop - start, 1)
+
+    joined_T = torch.cat(list(solve_in_windows(solver, denoiser, silence, sigmas, windows, 3)), 1)[0, :, 0]
+    assert joined_T.min() < 0.01 and joined_T.max() > 0.99
+    assert float(joined_T.diff().abs().max()) < 1.5 / RAMP_FRAMES
 
 
 def test_what_is_held_does_not_grow_with_the_sound() -> None:
