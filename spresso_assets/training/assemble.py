@@ -15,9 +15,9 @@ from spresso_assets.codec.config import ModelConfig, StudentConfig
 from spresso_assets.codec.student import trained_student, updates_of
 from spresso_assets.codec.transformer import Transformer
 from spresso_assets.errors import SpressoError
+from spresso_assets.training.checkpoint import CHECKPOINT, load_checkpoint
 from spresso_assets.training.distill import STUDENT
 from spresso_assets.training.entropy import tables_of
-from spresso_assets.training.loop import CHECKPOINT, load_checkpoint
 from spresso_assets.training.quantizer import RESULT
 from spresso_assets.training.source import Source, bundle_state, read_statistics, stage_folder
 

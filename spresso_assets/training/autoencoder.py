@@ -23,8 +23,9 @@ from spresso_assets.codec.config import HOP, SAMPLE_RATE, ModelConfig
 from spresso_assets.codec.precision import has_fast_bf16
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.adversarial import Adversary, AdversaryConfig
+from spresso_assets.training.checkpoint import load_checkpoint, save_checkpoint
 from spresso_assets.training.data import list_items, load_mono, procedural_sounds
-from spresso_assets.training.loop import Loop, LoopConfig, load_checkpoint, save_checkpoint
+from spresso_assets.training.loop import Loop, LoopConfig
 from spresso_assets.training.losses import (
     ComplexSpectrum,
     MultiResolutionMel,

@@ -23,7 +23,7 @@ from spresso_assets.codec.autoencoder import AudioAE, ConvEncoder, LogMelEncoder
 from spresso_assets.codec.config import HOP, SAMPLE_RATE, AutoencoderConfig
 from spresso_assets.codec.level import gain_steps, linear_gain
 from spresso_assets.errors import SpressoError
-from spresso_assets.training.loop import load_checkpoint, save_checkpoint
+from spresso_assets.training.checkpoint import load_checkpoint, save_checkpoint
 
 SPEEDS = (1.0, 0.8, 1.25, 0.64, 1.55)
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3"})

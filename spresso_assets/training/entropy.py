@@ -30,8 +30,8 @@ from spresso_assets.codec.entropy import CANDIDATES, RANK_TOTAL, EntropyTables, 
 from spresso_assets.codec.latent_encoder import build_latent_encoder
 from spresso_assets.codec.windows import encode_windows
 from spresso_assets.errors import SpressoError
+from spresso_assets.training.checkpoint import load_checkpoint, save_checkpoint
 from spresso_assets.training.data import TAIL_FRAMES, LatentCache
-from spresso_assets.training.loop import load_checkpoint, save_checkpoint
 from spresso_assets.training.quantizer import RESULT
 from spresso_assets.training.source import Source, bundle_state, read_statistics, stage_folder
 

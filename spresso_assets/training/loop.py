@@ -25,7 +25,6 @@ from spresso_assets.errors import SpressoError
 from spresso_assets.training.checkpoint import (
     BEST,
     CHECKPOINT,
-    averaged_state,
     load_checkpoint,
     load_header,
     optimizer_tensors,
@@ -36,8 +35,6 @@ from spresso_assets.training.checkpoint import (
 from spresso_assets.training.ema import PowerAverage, save_snapshot
 from spresso_assets.training.journal import Journal
 from spresso_assets.training.ranks import Ranks, join
-
-__all__ = ["CHECKPOINT", "Loop", "LoopConfig", "averaged_state", "load_checkpoint", "save_checkpoint"]
 
 SLOW = 0.1  # learning-rate factor of `slow` parameters
 

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from spresso_assets.codec.quantizer import QINCo2, QuantizerConfig
 from spresso_assets.errors import SpressoError
-from spresso_assets.training.loop import CHECKPOINT, Loop, LoopConfig, load_checkpoint, save_checkpoint
+from spresso_assets.training.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from spresso_assets.training.loop import Loop, LoopConfig
 from spresso_assets.training.residual_kmeans import rq_initialise
 
 __all__ = ["load_quantizer", "prefix_errors", "quantizer_loss", "train_quantizer"]

@@ -11,8 +11,8 @@ from spresso_assets.codec.bundle import WEIGHTS, read_config, weights_hash
 from spresso_assets.codec.config import ModelConfig
 from spresso_assets.codec.quantizer import QINCo2
 from spresso_assets.codec.transformer import Transformer
-from spresso_assets.errors import SpressoError
-from spresso_assets.training.loop import CHECKPOINT, averaged_state, load_checkpoint, save_checkpoint
+from spresso_assets.errors import ExitCode, SpressoError
+from spresso_assets.training.checkpoint import CHECKPOINT, averaged_state, load_checkpoint, save_checkpoint
 from spresso_assets.training.quantizer import RESULT, load_quantizer
 
 STATISTICS = "statistics.safetensors"
@@ -123,6 +123,7 @@ def bundle_state(bundle: Path, module: str) -> dict[str, Tensor]:
             f"the weights of bundle '{bundle.name}' do not have the hash that its config records",
             code="weights_mismatch",
             hint="The file is damaged or was replaced: install the bundle again.",
+            exit_code=ExitCode.MODEL_MISSING,
         )
     prefix = f"{module}."
     tensors = {k[len(prefix) :]: v for k, v in load_file(bundle / WEIGHTS).items() if k.startswith(prefix)}

@@ -17,8 +17,8 @@ from spresso_assets.codec.config import PRESETS, StudentConfig
 from spresso_assets.codec.student import student_of
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.assemble import assemble
+from spresso_assets.training.checkpoint import CHECKPOINT, load_checkpoint
 from spresso_assets.training.fit import FitConfig, fit
-from spresso_assets.training.loop import CHECKPOINT, load_checkpoint
 from spresso_assets.training.quantizer import QuantizerTrainingConfig
 from spresso_assets.training.source import Source, bundle_state
 

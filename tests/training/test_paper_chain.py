@@ -19,10 +19,11 @@ from spresso_assets.codec.transformer import Transformer
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.adapter import AdapterConfig, train_adapter
 from spresso_assets.training.assemble import assemble
+from spresso_assets.training.checkpoint import CHECKPOINT, averaged_state
 from spresso_assets.training.data import CropConfig, CropSampler, LatentCache, build_cache
 from spresso_assets.training.denoising import DenoisingConfig
 from spresso_assets.training.finetune import FinetuneConfig, train_finetune
-from spresso_assets.training.loop import CHECKPOINT, LoopConfig, averaged_state
+from spresso_assets.training.loop import LoopConfig
 from spresso_assets.training.prior import PriorConfig, train_prior
 from spresso_assets.training.quantizer import train_quantizer
 from spresso_assets.training.source import Source

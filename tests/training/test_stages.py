@@ -24,10 +24,11 @@ from spresso_assets.training.autoencoder import (
     build_wave_cache,
     train_autoencoder,
 )
+from spresso_assets.training.checkpoint import CHECKPOINT, averaged_state
 from spresso_assets.training.data import CropConfig, CropSampler, LatentCache, build_cache, list_items
 from spresso_assets.training.denoising import DenoisingConfig
 from spresso_assets.training.finetune import FinetuneConfig, train_finetune
-from spresso_assets.training.loop import CHECKPOINT, LoopConfig, averaged_state
+from spresso_assets.training.loop import LoopConfig
 from spresso_assets.training.prior import train_prior
 from spresso_assets.training.quantizer import train_quantizer
 from spresso_assets.training.settings import apply, read_table
@@ -64,7 +65,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_cache_holds_standardised_statistics(run: Path) -> None:
-    from spresso_assets.training.loop import load_checkpoint
+    from spresso_assets.training.checkpoint import load_checkpoint
 
     cache = LatentCache(run / "data", "train")
     statistics, _ = load_checkpoint(run / "data" / "statistics.safetensors")
