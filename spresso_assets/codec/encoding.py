@@ -1,8 +1,8 @@
 """Sound to tokens: level, channels, windows of long files, latents, codes.
 
 The networks know mono sound at 48 kHz in windows of 5 s; this half makes that out of any file. Sounds are read twice,
-block by block: once for their length and level, once for their codes. So memory does not grow with length, but for the
-codes themselves.
+block by block: once for their length and level, once for their codes. What is held of a long sound is its codes and one
+number for the level of every 10 ms.
 """
 
 from __future__ import annotations
