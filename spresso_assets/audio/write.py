@@ -13,6 +13,7 @@ import shutil
 import struct
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -230,7 +231,8 @@ def _replace(target: Path, write: Callable[[BinaryIO], None]) -> None:
     except OSError as error:
         raise _writing_fault(target, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where there is no folder there is nothing to remove
+            temporary.unlink()
 
 
 def _flush_folder(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from spresso_assets.errors import FaultKind, SpressoError
@@ -25,7 +26,8 @@ def write_bytes(target: Path, content: bytes) -> None:
     except OSError as error:
         raise cannot_write(target, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where there is no folder there is nothing to remove
+            temporary.unlink()
 
 
 def make_folder(folder: Path) -> None:
