@@ -325,7 +325,9 @@ def ema(
 ) -> None:
     """Choose which averaged weights of a stage count for later stages and the bundle."""
     from spresso_assets.training.ema import use_best, write_average
+    from spresso_assets.training.ranks import stay_alone
 
+    stay_alone("train ema")
     if best == (sigma_rel is not None):
         raise typer.BadParameter("give either --sigma-rel or --best")
     if sigma_rel is not None:
@@ -372,6 +374,8 @@ def bundle(
 ) -> None:
     """Assemble what has been trained into a bundle; rates without a quantizer stay continuous."""
     from spresso_assets.training.assemble import assemble
+    from spresso_assets.training.ranks import stay_alone
 
+    stay_alone("train bundle")
     model, source = _source(run, base, preset, config)
     typer.echo(assemble(model, run, out, base=source.base, license=license))
