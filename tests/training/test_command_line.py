@@ -108,8 +108,8 @@ def test_every_stage_by_its_command_makes_a_bundle_that_decodes_better(tmp_path:
     train("bundle", tmp_path / "bundle")
 
     untrained = _distance(tiny_bundle, "25hz")
-    assert _distance(tmp_path / "continuous", "25hz") < 0.7 * untrained
-    assert _distance(tmp_path / "bundle", "25hz") < 0.7 * untrained
+    assert _distance(tmp_path / "continuous", "25hz") < 0.9 * untrained
+    assert _distance(tmp_path / "bundle", "25hz") < 0.9 * untrained
 
 
 def test_settings_of_the_guide_are_understood(tmp_path: Path) -> None:
