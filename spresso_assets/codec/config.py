@@ -273,9 +273,7 @@ PRESETS: dict[str, ModelConfig] = {
     # Widths and ranks are ours where it is silent; QINCo2 is its authors' medium model.
     "full": ModelConfig(
         name="full",
-        autoencoder=AutoencoderConfig(
-            encoder="conv", width=512, hidden=1536, depth=8, refine_steps=0, lapped_start=False
-        ),
+        autoencoder=AutoencoderConfig(encoder="conv", width=512, hidden=1536, depth=8, refine_steps=0),
         transformer=TransformerConfig(
             dim=768, patch=1, text_width=768, adaln_single=False, adapters="per_rate", lora_rank=32, linear_code=False
         ),
@@ -301,7 +299,7 @@ PRESETS: dict[str, ModelConfig] = {
     # `full` shrunk for tests: every switch of the paper, in seconds.
     "tiny-full": ModelConfig(
         name="tiny-full",
-        autoencoder=AutoencoderConfig(encoder="conv", width=32, hidden=64, depth=2, refine_steps=0, lapped_start=False),
+        autoencoder=AutoencoderConfig(encoder="conv", width=32, hidden=64, depth=2, refine_steps=0),
         transformer=TransformerConfig(
             dim=32,
             head_dim=16,
