@@ -29,11 +29,21 @@ def student_of(teacher: Transformer, rank: int) -> Transformer:
     return student.to(teacher.head.weight.device)
 
 
-def trained_student(teacher: Transformer, updates: dict[str, Tensor]) -> Transformer:
-    """The student that `updates_of` was taken from, in eval mode."""
+def student_with(teacher: Transformer, updates: dict[str, Tensor]) -> Transformer:
+    """The student that `updates_of` was taken from."""
     rank = next(len(v) for k, v in updates.items() if k.endswith("down_RI"))
     student = student_of(teacher, rank)
     student.load_state_dict({**student.state_dict(), **updates})
+    return student
+
+
+def trained_student(teacher: Transformer, updates: dict[str, Tensor]) -> Transformer:
+    """The same, ready to decode: in eval mode, and with the updates folded in where all rates share them."""
+    student = student_with(teacher, updates)
+    if student.cfg.adapters == "shared":  # saves the products of the update in every evaluation
+        folded = Transformer(dataclasses.replace(student.cfg, lora_rank=0), student.sigma_data)
+        folded.load_state_dict(student.folded_state(student.cfg.rates[0]))
+        student = folded.to(teacher.head.weight.device)
     return student.eval()
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from spresso_assets.codec.bundle import build_modules, read_config, save_bundle
 from spresso_assets.codec.config import ModelConfig, StudentConfig
-from spresso_assets.codec.student import trained_student, updates_of
+from spresso_assets.codec.student import student_with, updates_of
 from spresso_assets.codec.transformer import Transformer
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.checkpoint import CHECKPOINT, load_checkpoint
@@ -104,7 +104,7 @@ def _student(model: ModelConfig, source: Source, denoiser: nn.Module) -> tuple[M
         updates, student = bundle_state(source.base, "student"), model.student
     else:
         return dataclasses.replace(model, student=None), None
-    holder = nn.ModuleDict({"lora": trained_student(denoiser, updates).lora})
+    holder = nn.ModuleDict({"lora": student_with(denoiser, updates).lora})
     return dataclasses.replace(model, student=student), holder
 
 
