@@ -14,6 +14,7 @@ from spresso_assets.audio.procedural import CATALOGUE, synthesise
 from spresso_assets.audio.write import write_wav
 from spresso_assets.cli.main import main
 from spresso_assets.codec.codec import SPresso
+from spresso_assets.codec.config import PRESETS
 from spresso_assets.training.adapter import AdapterConfig
 from spresso_assets.training.autoencoder import AutoencoderTrainingConfig
 from spresso_assets.training.finetune import FinetuneConfig
@@ -119,6 +120,7 @@ def test_settings_of_the_guide_are_understood(tmp_path: Path) -> None:
         "prior": PriorConfig(),
         "adapter": AdapterConfig(),
         "finetune": FinetuneConfig(),
+        "model": PRESETS["small"],
     }
     blocks = re.findall(r"```toml\n(.*?)```", (REPO / "docs/how-to/train.md").read_text(encoding="utf-8"), re.S)
     assert len(blocks) >= 3
