@@ -37,7 +37,7 @@ class FitConfig:
 
     Attributes:
         shares: of the time for each stage; the quantizers share theirs.
-        lr: peak learning rate of adapter and fine-tuning: a tenth of what training from nothing takes.
+        lr: peak learning rate of adapter and fine-tuning: a fifth of what training from nothing takes.
         procedural: synthetic sounds among the training sounds; few keep the model general.
     """
 
