@@ -18,9 +18,11 @@ from spresso_assets.catalog.tables_work import (
     ApiToken,
     Batch,
     CatalogSetting,
+    Delivery,
     EventLog,
     Job,
     QueuePause,
+    Worker,
 )
 
 metadata = SQLModel.metadata
@@ -36,6 +38,7 @@ __all__ = [
     "CodecModel",
     "Collection",
     "CollectionItem",
+    "Delivery",
     "Embedding",
     "EncodeProfile",
     "EventLog",
@@ -46,5 +49,6 @@ __all__ = [
     "SourceFile",
     "Tag",
     "WatchRoot",
+    "Worker",
     "metadata",
 ]

@@ -86,6 +86,10 @@ class Rendition(SQLModel, table=True):
     channels: int = 1
     actual_kbps: float  # container included, over the asset's length
     decode_seed: int = Field(sa_type=BigInteger)
+    # source (the file), cut (fewer codes of another rendition), quantised (its continuous latents), transcoded
+    origin: str = Field(default="source", sa_type=Text)
+    parent_uid: str | None = Field(default=None, sa_type=Text)  # the rendition it was made from; it may be gone since
+    generation: int = 1  # lossy encodings between the original and this payload
     quality: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     created_at: int = Field(default_factory=now_us, sa_type=BigInteger)
     verified_at: int | None = Field(default=None, sa_type=BigInteger)

@@ -1,8 +1,8 @@
-"""Work and housekeeping: jobs, batches, queue pauses, settings, history and API tokens."""
+"""Work and housekeeping: jobs, batches, workers, deliveries, queue pauses, settings, history and API tokens."""
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, Index, Text, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Index, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
 from spresso_assets.catalog.columns import new_uid, now_us
@@ -21,7 +21,8 @@ class Batch(SQLModel, table=True):
     query: str | None = Field(default=None, sa_type=Text)
     params: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     total: int = 0
-    state: str = Field(default="running", sa_type=Text)  # running, paused, cancelled
+    # planning while its jobs are still being written; a plan that was interrupted goes on where it stopped
+    state: str = Field(default="running", sa_type=Text)  # planning, running, paused, cancelled
     paused_by: str | None = Field(default=None, sa_type=Text)
     pause_expires_at: int | None = Field(default=None, sa_type=BigInteger)
     created_at: int = Field(default_factory=now_us, sa_type=BigInteger)
@@ -68,7 +69,7 @@ class Job(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     uid: str = Field(default_factory=new_uid, unique=True, sa_type=Text)
-    kind: str = Field(sa_type=Text)  # probe, encode
+    kind: str = Field(sa_type=Text)  # a key of `jobs.queue.QUEUE_OF_KIND`
     dedupe_key: str = Field(sa_type=Text)
     asset_id: int | None = Field(default=None, foreign_key="asset.id", ondelete="CASCADE", index=True)
     source_file_id: int | None = Field(default=None, foreign_key="source_file.id", ondelete="CASCADE", index=True)
@@ -99,6 +100,48 @@ class Job(SQLModel, table=True):
     created_at: int = Field(default_factory=now_us, sa_type=BigInteger)
     started_at: int | None = Field(default=None, sa_type=BigInteger)
     finished_at: int | None = Field(default=None, sa_type=BigInteger)
+    run_s: float | None = None  # this job's share of the time that its batch took: what estimates are made of
+
+
+class Worker(SQLModel, table=True):
+    """A process that takes jobs. Its beat says that it lives, `progress_at` that its loop moves.
+
+    A row is a report, never a lock: what a worker holds is in the leases of its jobs.
+    """
+
+    __tablename__ = "worker"
+    __table_args__ = (CheckConstraint("state IN ('idle','busy','draining','stopped')", name="state"),)
+
+    owner: str = Field(primary_key=True, sa_type=Text)  # as in `job.lease_owner`
+    name: str = Field(sa_type=Text)  # for people: host and process
+    queues: list[str] = Field(default_factory=list, sa_type=JSON)
+    device: str = Field(default="cpu", sa_type=Text)
+    version: str = Field(default="", sa_type=Text)
+    weights_sha256: str | None = Field(default=None, sa_type=Text)  # of the codec it has loaded
+    state: str = Field(default="idle", sa_type=Text)
+    drain_requested: bool = False  # finish what is in work, take nothing new, end
+    started_at: int = Field(default_factory=now_us, sa_type=BigInteger)
+    heartbeat_at: int = Field(default_factory=now_us, sa_type=BigInteger, index=True)
+    progress_at: int = Field(default_factory=now_us, sa_type=BigInteger)
+    jobs_done: int = 0
+    jobs_failed: int = 0
+    memory_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    device_memory_bytes: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class Delivery(SQLModel, table=True):
+    """A decoded sound on its way from the worker that made it to whoever asked; forgotten when it expires."""
+
+    __tablename__ = "delivery"
+
+    key: str = Field(primary_key=True, sa_type=Text)  # hash of rendition, seed, solver and format
+    media_type: str = Field(default="audio/flac", sa_type=Text)
+    sample_rate: int
+    channels: int
+    frames: int = Field(sa_type=BigInteger)
+    created_at: int = Field(default_factory=now_us, sa_type=BigInteger)
+    expires_at: int = Field(sa_type=BigInteger, index=True)
+    content: bytes = Field(sa_type=LargeBinary)
 
 
 class QueuePause(SQLModel, table=True):

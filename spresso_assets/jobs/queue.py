@@ -23,7 +23,16 @@ from spresso_assets.catalog.tables_work import ACTIVE_JOB
 from spresso_assets.errors import FaultKind, SpressoError
 from spresso_assets.jobs.faults import as_spresso_error
 
-QUEUE_OF_KIND = {"probe": "io", "encode": "encode"}
+# In the order in which a worker serves them: a person waits for a decode, nobody for a file to be read.
+QUEUES = ("decode", "encode", "io")
+QUEUE_OF_KIND = {
+    "decode": "decode",  # a sound that somebody wants to hear now
+    "probe": "io",  # look at a file
+    "cut": "io",  # renditions with fewer codes out of stored ones; no network
+    "encode": "encode",  # a sound from its file
+    "quantise": "encode",  # stored continuous latents into codes
+    "transcode": "encode",  # a decoded rendition encoded again: second generation
+}
 LEASE_S = 120.0
 BACKOFF_BASE_S, BACKOFF_FACTOR, BACKOFF_CAP_S = 5.0, 4.0, 3600.0
 ENVIRONMENT_PAUSE_S = 300.0
