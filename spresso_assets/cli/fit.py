@@ -13,6 +13,7 @@ from spresso_assets.cli.state import State, state_of
 from spresso_assets.errors import SpressoError
 
 if TYPE_CHECKING:
+    from spresso_assets.codec.codec import SPresso
     from spresso_assets.evaluation.summary import Summary
 
 REPORT = "fit-report.json"
@@ -47,7 +48,7 @@ def fit(
     from spresso_assets.training.data import list_items
     from spresso_assets.training.fit import FitConfig, fit
     from spresso_assets.training.settings import apply, read_table
-    from spresso_assets.training.source import Source, base_model
+    from spresso_assets.training.source import Source
 
     if threads:
         torch.set_num_threads(threads)
@@ -60,7 +61,7 @@ def fit(
     source = Source(run, folder)
     options = apply(FitConfig(), read_table(config, "fit"))
     fit(
-        base_model(folder),
+        before.config,
         archive,
         source,
         max_minutes,
@@ -69,10 +70,10 @@ def fit(
         device=device,
         tell=state.out.note,
     )
-    digest = assemble(base_model(folder), run, out, base=folder)
+    digest = assemble(before.config, run, out, base=folder)
     state.out.note(f"bundle {digest[:12]} written to {out}; measuring on {len(held_out)} held-out sounds")
-    old = _measured(state, folder, archive, held_out, points, run / f"before-{before.model_id}.jsonl")
-    new = _measured(state, out, archive, held_out, points, run / f"after-{digest[:6]}.jsonl")
+    old = _measured(state, before, archive, held_out, points, run / f"before-{before.model_id}.jsonl")
+    new = _measured(state, load_bundle(out), archive, held_out, points, run / f"after-{digest[:6]}.jsonl")
     report = {
         "bundle": str(out),
         "weights_sha256": digest,
@@ -84,15 +85,12 @@ def fit(
 
 
 def _measured(
-    state: State, bundle: Path, archive: Path, names: list[str], profiles: list[str], records: Path
+    state: State, codec: SPresso, archive: Path, names: list[str], profiles: list[str], records: Path
 ) -> Summary:
-    from spresso_assets.codec.bundle import load_bundle
     from spresso_assets.evaluation.measure import conditions, measure
     from spresso_assets.evaluation.points import Point
     from spresso_assets.evaluation.records import Records
     from spresso_assets.evaluation.sounds import read_sounds
-
-    codec = load_bundle(bundle)
 
     def left_out(name: str, error: SpressoError) -> None:
         state.out.failure(str(archive / name), error)

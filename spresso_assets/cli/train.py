@@ -232,11 +232,9 @@ def quantizer(
     threads: Threads = 0,
 ) -> None:
     """Stage 3: the QINCo2 quantizer of one frame rate, on codes of the trained encoder."""
-    from safetensors.torch import load_file, save_file
-
     from spresso_assets.training.quantizer import QuantizerTrainingConfig, train_quantizer
     from spresso_assets.training.ranks import stay_alone
-    from spresso_assets.training.vectors import collect_vectors
+    from spresso_assets.training.vectors import stored_vectors
 
     stay_alone("train quantizer")
     _setup(threads)
@@ -245,18 +243,13 @@ def quantizer(
     if rate not in model.quantizers:
         raise typer.BadParameter(f"unknown frame rate '{rate}'; known: {', '.join(model.quantizers)}")
     cfg = _options(config, "quantizer", QuantizerTrainingConfig())
-    cached = out / "vectors.safetensors"
-    if not (resume and cached.exists()):
-        train_ND, sound_N, val_ND = collect_vectors(model, run / "data", source, rate, cfg.vectors)
-        out.mkdir(parents=True, exist_ok=True)
-        save_file({"train": train_ND.contiguous(), "sounds": sound_N.contiguous(), "val": val_ND.contiguous()}, cached)
-    tensors = load_file(cached)
+    train_ND, sound_N, val_ND = stored_vectors(model, source, rate, cfg.vectors, out, resume=resume)
     report = train_quantizer(
         model.quantizers[rate],
-        tensors["train"],
-        tensors["val"],
+        train_ND,
+        val_ND,
         out,
-        groups_N=tensors["sounds"],
+        groups_N=sound_N,
         max_minutes=max_minutes,
         smoothing=cfg.smoothing,
         resume=resume,

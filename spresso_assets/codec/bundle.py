@@ -67,6 +67,25 @@ def read_config(bundle: Path) -> tuple[ModelConfig, dict[str, Any]]:
         raise _corrupt(f"{bundle.name}/{CONFIG} is not a bundle description this release reads: {_line(e)}") from e
 
 
+def check_bundle(bundle: Path) -> tuple[ModelConfig, str]:
+    """Sizes and weights hash of a bundle whose weights are those that its config records. No torch.
+
+    Raises:
+        SpressoError: ``model_missing``, ``bundle_corrupt``, ``weights_mismatch`` (all exit 13).
+    """
+    digest = weights_hash(bundle)
+    config, facts = read_config(bundle)
+    if facts["weights_sha256"] != digest:
+        raise SpressoError(
+            f"the weights of bundle '{config.name}' do not have the hash that its config records",
+            code="weights_mismatch",
+            hint="The file is damaged or was replaced: install the bundle again.",
+            exit_code=ExitCode.MODEL_MISSING,
+            kind=FaultKind.ENVIRONMENT,
+        )
+    return config, digest
+
+
 def save_bundle(
     bundle: Path,
     config: ModelConfig,
@@ -110,16 +129,7 @@ def load_bundle(bundle: Path, device: str = "cpu") -> SPresso:
 
     from spresso_assets.codec.codec import SPresso
 
-    digest = weights_hash(bundle)
-    config, facts = read_config(bundle)
-    if facts.get("weights_sha256") != digest:
-        raise SpressoError(
-            f"the weights of bundle '{config.name}' do not have the hash that its config records",
-            code="weights_mismatch",
-            hint="The file is damaged or was replaced: install the bundle again.",
-            exit_code=ExitCode.MODEL_MISSING,
-            kind=FaultKind.ENVIRONMENT,
-        )
+    config, digest = check_bundle(bundle)
     try:
         tensors = load_file(bundle / WEIGHTS)
         entropy = _take_entropy_tables(tensors)

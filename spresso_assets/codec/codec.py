@@ -14,7 +14,7 @@ from spresso_assets.codec import bitstream
 from spresso_assets.codec.autoencoder import AudioAE
 from spresso_assets.codec.bitstream import SprHeader
 from spresso_assets.codec.closeness import MelDistance
-from spresso_assets.codec.config import HOP, OPERATING_POINTS, POOLS, ModelConfig, OperatingPoint
+from spresso_assets.codec.config import HOP, OPERATING_POINTS, POOLS, RATE_OF_POOL, ModelConfig, OperatingPoint
 from spresso_assets.codec.decoding import BATCH_FRAMES, QUALITIES, Quality, SoundDecoder
 from spresso_assets.codec.encoding import Audio, OpenBlocks, SoundEncoder, Tokens
 from spresso_assets.codec.entropy import EntropyTables
@@ -208,7 +208,7 @@ class SPresso:
             seed: variation; the same seed, stream and weights give the same sound. None takes the one that the stream
                 stores (`encode` with ``best_of``), or 0.
             steps: solver steps, overriding those of ``quality``.
-            quality: ``preview`` (1 evaluation), ``default`` (8) or ``paper`` (Heun 64).
+            quality: ``preview`` (the student's few evaluations, or 1), ``default`` (8) or ``paper`` (Heun 64).
 
         Raises:
             SpressoError: what `bitstream.unpack` raises; ``wrong_model`` if other weights made the stream;
@@ -257,7 +257,10 @@ class SPresso:
                 hint="Decode with the bundle that encoded it: 'spresso models list'.",
                 exit_code=ExitCode.MODEL_MISSING,
             )
-        if header.dim not in (None, self.config.latent_encoder.code_dim) or _rate(header) not in self.config.rates:
+        if (
+            header.dim not in (None, self.config.latent_encoder.code_dim)
+            or RATE_OF_POOL.get(header.pool) not in self.config.rates
+        ):
             raise SpressoError(
                 "the stream names this model, but holds latents that it cannot have made",
                 code="codes_mismatch",
@@ -266,11 +269,6 @@ class SPresso:
         if seed is None:
             seed = stored_seed(header.extension) or 0
         return header, self.decoding.stream(header, tokens, bitstream.read_side(payload), seed, steps, quality)
-
-
-def _rate(header: SprHeader) -> str:
-    """Name of a stream's frame rate."""
-    return next(name for name, pool in POOLS.items() if pool == header.pool)
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ OPERATING_POINTS: dict[str, OperatingPoint] = {
 }
 
 POOLS: dict[str, int] = {"25hz": 4, "11hz": 9, "5hz": 20, "1hz": 100}
+RATE_OF_POOL = {pool: rate for rate, pool in POOLS.items()}
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,11 @@ class ModelConfig:
         Without a rate, what the prior needs: whole patches.
         """
         return math.lcm(POOLS[rate] if rate else 1, self.transformer.patch, self.latent_encoder.patch)
+
+    def filled_up(self, frames: int, rate: str | None) -> int:
+        """So many latent frames, and as many more as make whole tokens and patches."""
+        multiple = self.frame_multiple(rate)
+        return -(-frames // multiple) * multiple
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

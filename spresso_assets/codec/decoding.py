@@ -15,7 +15,7 @@ from torch import Tensor
 from spresso_assets.codec.bitstream import Payload, SprHeader
 from spresso_assets.codec.bitstream_header import stereo_grid
 from spresso_assets.codec.blending import solve_in_windows
-from spresso_assets.codec.config import HOP, POOLS, SAMPLE_RATE
+from spresso_assets.codec.config import HOP, POOLS, RATE_OF_POOL, SAMPLE_RATE
 from spresso_assets.codec.diffusion import denoise
 from spresso_assets.codec.level import linear_gain
 from spresso_assets.codec.networks import Networks
@@ -106,13 +106,12 @@ class SoundDecoder:
         self, header: SprHeader, rows: Payload, seed: int, steps: int | None = None, quality: str = "default"
     ) -> Iterator[Audio]:
         """Tokens [B, F, X] -> 48 kHz blocks [B, n] at the networks' level."""
-        rate = next(name for name, pool in POOLS.items() if pool == header.pool)
+        rate = RATE_OF_POOL[header.pool]
         x0 = self.sample(rows, rate, header.codebooks, seed, steps, quality)
         return self.synthesise(x0, self._frames(rows.shape[1], rate), seed)
 
     def _frames(self, tokens: int, rate: str) -> int:
-        multiple = self.networks.config.frame_multiple(rate)
-        return -(-tokens * POOLS[rate] // multiple) * multiple
+        return self.networks.config.filled_up(tokens * POOLS[rate], rate)
 
     def dequantise(self, tokens_FX: Tensor, rate: str, codebooks: int | None) -> Tensor:
         """Codes [F, M] or z [F, D] -> z [F, D]."""
@@ -123,6 +122,7 @@ class SoundDecoder:
             raise SpressoError(
                 f"the bundle '{self.networks.config.name}' has no quantizer for {rate}",
                 code="no_quantizer",
+                hint="The stream comes from a bundle that has one; name it with --bundle.",
                 exit_code=ExitCode.MODEL_MISSING,
             )
         return quantizers[rate].decode(tokens_FX)

@@ -126,8 +126,7 @@ class SoundEncoder:
 
     def frames(self, header: SprHeader, rate: str) -> int:
         """Latent frames that the networks see: the sound's, filled up to whole tokens and patches."""
-        multiple = self.networks.config.frame_multiple(rate)
-        return -(-header.frames * header.pool // multiple) * multiple
+        return self.networks.config.filled_up(header.frames * header.pool, rate)
 
     def fits_one_window(self, frames: int, rate: str) -> bool:
         config = self.networks.config

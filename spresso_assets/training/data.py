@@ -97,6 +97,11 @@ def _analyse(encoder: LogMelEncoder | ConvEncoder, audio_1N: Tensor, chunk: int 
     return torch.cat(pieces)
 
 
+def cache_file(split: str) -> str:
+    """Name of the file with the latents of a split."""
+    return f"latents-{split}.safetensors"
+
+
 def build_cache(
     data: Path,
     out: Path,
@@ -161,8 +166,6 @@ def build_cache(
         all_KC = torch.cat(frames)
         header = {"names": names, "floor": math.log10(cfg.power_floor) if cfg.encoder == "logmel" else None}
         tensors = {"frames": all_KC, "length": length_I, "silence": silence_C}
-        save_checkpoint(out / f"latents-{split}.safetensors", tensors, header)
-        report[f"{split}_sounds"], report[f"{split}_hours"] = len(frames), len(all_KC) / 360_000
         if split == "train":
             # Statistics over one copy of each sound, sigma-clipped at 6 as extremes must not set the scale.
             mean_C, std_C = all_KC.float().mean(0), all_KC.float().std(0)
@@ -171,6 +174,8 @@ def build_cache(
             if autoencoder is not None:
                 stats = {"mean": autoencoder.mean_C.cpu(), "std": autoencoder.std_C.cpu()}
             save_checkpoint(out / "statistics.safetensors", stats, {})
+        save_checkpoint(out / cache_file(split), tensors, header)
+        report[f"{split}_sounds"], report[f"{split}_hours"] = len(frames), len(all_KC) / 360_000
     (out / "skipped.jsonl").write_text("".join(json.dumps(s) + "\n" for s in skipped), encoding="utf-8")
     report["skipped"] = len(skipped)
     return report
@@ -187,7 +192,7 @@ class LatentCache:
     """
 
     def __init__(self, folder: Path, split: str) -> None:
-        tensors, header = load_checkpoint(folder / f"latents-{split}.safetensors")
+        tensors, header = load_checkpoint(folder / cache_file(split))
         self.frames_KC, self.length_I = tensors["frames"], tensors["length"]
         self.start_I = torch.cumsum(self.length_I, 0) - self.length_I
         self.names: list[str] = header["names"]

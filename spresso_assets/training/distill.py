@@ -12,12 +12,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from spresso_assets.codec.config import ModelConfig
+from spresso_assets.codec.decoding import QUALITIES
 from spresso_assets.codec.diffusion import denoise
 from spresso_assets.codec.quantizer import QINCo2
 from spresso_assets.codec.sampling import dpm_solver_2m, karras_sigmas
@@ -29,6 +31,7 @@ from spresso_assets.training.loop import Loop, LoopConfig
 from spresso_assets.training.source import Source, stage_folder
 
 STUDENT = "student.json"
+TEACHER = QUALITIES["default"]
 
 
 @dataclass(frozen=True)
@@ -43,20 +46,20 @@ class DistillConfig:
     """
 
     rank: int = 16
-    steps: int = 8
-    sigma_min: float = 0.02
-    sigma_max: float = 5.0
-    start_scale: float = 0.75
+    steps: int = TEACHER.steps
+    sigma_min: float = TEACHER.sigma_min
+    sigma_max: float = TEACHER.sigma_max
+    start_scale: float = TEACHER.start_scale
     visits: tuple[int, ...] = (0, 2, 4, 6)
     code: FinetuneConfig = field(default_factory=FinetuneConfig)
     denoising: DenoisingConfig = field(default_factory=lambda: DenoisingConfig(crops=CropConfig(budget=1500)))
 
-    @property
+    @cached_property
     def levels(self) -> list[float]:
         """The teacher's noise levels, and 0."""
         return karras_sigmas(self.steps, self.sigma_min, self.sigma_max)
 
-    @property
+    @cached_property
     def sigmas(self) -> list[float]:
         """The student's noise levels."""
         return [self.levels[i] for i in self.visits]
@@ -69,10 +72,16 @@ class Condition:
     z_BFD: Tensor
     rate: str
     sketch_BTC: Tensor | None
+    sigma_data: float = 0.5
 
     def repeated(self, times: int) -> Condition:
         sketch_BTC = None if self.sketch_BTC is None else self.sketch_BTC.repeat(times, 1, 1)
-        return Condition(self.z_BFD.repeat(times, 1, 1), self.rate, sketch_BTC)
+        return Condition(self.z_BFD.repeat(times, 1, 1), self.rate, sketch_BTC, self.sigma_data)
+
+    def answer(self, network: nn.Module, x_BTC: Tensor, sigma_B: Tensor) -> Tensor:
+        """What ``network`` takes the noisy x at these noise levels for: D(x; sigma), [B, T, C]."""
+        told = {"z_BFD": self.z_BFD, "rate": self.rate, "sketch_BTC": self.sketch_BTC}
+        return denoise(network, x_BTC, sigma_B, self.sigma_data, **told)
 
 
 def train_distill(
@@ -117,7 +126,8 @@ def train_distill(
     def condition(x0_BTC: Tensor, rate: str, generator: torch.Generator) -> Condition:
         z_BFD = code(x0_BTC, rate, generator)
         linear = model.transformer.linear_code
-        return Condition(z_BFD, rate, stage.transformer.sketch(z_BFD, rate, x0_BTC.shape[1]) if linear else None)
+        sketch_BTC = stage.transformer.sketch(z_BFD, rate, x0_BTC.shape[1]) if linear else None
+        return Condition(z_BFD, rate, sketch_BTC, model.sigma_data)
 
     def step(generator: torch.Generator, _fraction: float) -> tuple[Tensor, dict[str, float]]:
         x0_BTC, rate = stage.draw(generator)
@@ -128,13 +138,8 @@ def train_distill(
             path = teacher_path(stage.transformer, cfg, told, noise_BTC)
             visited_KBTC = torch.stack([path.states[i] for i in cfg.visits])
             sigma_K = torch.tensor(cfg.sigmas, device=stage.device)
-            answers_XTC = denoise(
-                student,
-                visited_KBTC.flatten(0, 1),
-                sigma_K.repeat_interleave(len(x0_BTC)),
-                model.sigma_data,
-                **vars(told.repeated(len(cfg.visits))),
-            )
+            every = told.repeated(len(cfg.visits))
+            answers_XTC = every.answer(student, visited_KBTC.flatten(0, 1), sigma_K.repeat_interleave(len(x0_BTC)))
         answers_KBTC = answers_XTC.view_as(visited_KBTC)
         own = [path.answers[i] for i in cfg.visits]
         ratios = []
@@ -191,7 +196,7 @@ def follow(
         while True:
             x_BTC, sigma = asked
             states.append(x_BTC)
-            answers.append(_ask(network, x_BTC, sigma, told))
+            answers.append(told.answer(network, x_BTC, torch.full((len(x_BTC),), sigma, device=x_BTC.device)))
             asked = solver.send(answers[-1])
     except StopIteration as end:
         states.append(end.value)
@@ -217,8 +222,3 @@ def wanted_answer(path: TeacherPath, cfg: DistillConfig, visit: int, before_BTC:
     # The solver extrapolates from the last two answers: estimate = (1 + w) D - w before, w = 1 / (2 r).
     weight = math.log(sigma / sigma_next) / (2 * math.log(cfg.sigmas[visit - 1] / sigma))
     return (estimate_BTC + weight * before_BTC) / (1 + weight)
-
-
-def _ask(network: nn.Module, x_BTC: Tensor, sigma: float, told: Condition) -> Tensor:
-    sigma_B = torch.full((len(x_BTC),), sigma, device=x_BTC.device)
-    return denoise(network, x_BTC, sigma_B, 0.5, z_BFD=told.z_BFD, rate=told.rate, sketch_BTC=told.sketch_BTC)

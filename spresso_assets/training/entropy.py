@@ -27,13 +27,12 @@ from spresso_assets.codec.config import POOLS, ModelConfig
 from spresso_assets.codec.encoding import BEAM
 from spresso_assets.codec.encoding import CANDIDATES as BEAM_CANDIDATES
 from spresso_assets.codec.entropy import CANDIDATES, RANK_TOTAL, EntropyTables, walk
-from spresso_assets.codec.latent_encoder import build_latent_encoder
 from spresso_assets.codec.windows import encode_windows
 from spresso_assets.errors import SpressoError
 from spresso_assets.training.checkpoint import load_checkpoint, save_checkpoint
 from spresso_assets.training.data import TAIL_FRAMES, LatentCache
 from spresso_assets.training.quantizer import RESULT
-from spresso_assets.training.source import Source, bundle_state, read_statistics, stage_folder
+from spresso_assets.training.source import Source, bundle_state, read_statistics
 
 FOLDER = "entropy"  # in a run, and the first part of the names of a bundle's tables
 SMOOTHINGS = (0.3, 1.0, 3.0, 10.0)
@@ -94,16 +93,14 @@ def collect_codes(
 ) -> Iterator[Codes]:
     """Codes of the training sounds, one after the other in random order from the ``position``-th on."""
     model = model.only(rate) if model.per_rate else model
-    encoder = build_latent_encoder(model.latent_encoder)
-    encoder.load_state_dict(source.state("encoder", stage_folder("adapter", model)))
-    encoder.eval()
+    encoder = source.latent_encoder(model)
     quantizer = source.quantizer(model, rate)
     mean_C, std_C = read_statistics(data)
     cache, pool, multiple = LatentCache(data, "train"), POOLS[rate], model.frame_multiple(rate)
     order = np.random.default_rng(seed).permutation(len(cache.names))
     for index in order[position:].tolist():
         tokens = math.ceil((int(cache.length_I[index]) - TAIL_FRAMES) / pool)
-        frames = math.ceil(tokens * pool / multiple) * multiple
+        frames = model.filled_up(tokens * pool, rate)
         x0_TC = (cache.crop(index, frames) - mean_C) * (model.sigma_data / std_C)
         parts: list[Tensor] = []
         for w in encode_windows(frames, model.window_frames, multiple):

@@ -13,20 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
-
 from spresso_assets.codec.autoencoder import AudioAE
 from spresso_assets.codec.config import ModelConfig
 from spresso_assets.errors import ExitCode, SpressoError
 from spresso_assets.training.adapter import AdapterConfig, train_adapter
-from spresso_assets.training.data import build_cache, list_items
+from spresso_assets.training.data import build_cache, cache_file, list_items
 from spresso_assets.training.denoising import DenoisingConfig
 from spresso_assets.training.distill import DistillConfig, train_distill
 from spresso_assets.training.finetune import FinetuneConfig, train_finetune
 from spresso_assets.training.loop import LoopConfig
 from spresso_assets.training.quantizer import RESULT, QuantizerTrainingConfig, train_quantizer
-from spresso_assets.training.source import STATISTICS, Source, write_statistics
-from spresso_assets.training.vectors import collect_vectors
+from spresso_assets.training.source import Source
+from spresso_assets.training.vectors import stored_vectors
 
 FEWEST_SOUNDS = 20  # below that there is nothing to learn from, and nothing to hold out
 
@@ -89,10 +87,9 @@ def fit(
             code="archive_too_small",
             hint=f"Fit to at least {FEWEST_SOUNDS} sounds, some of them held out (manifest.csv: path, split).",
         )
-    if not (data / STATISTICS).exists():
+    if not (data / cache_file("val")).exists():  # the last that an analysis writes
         tell("analysing the archive")
         build_cache(archive, data, model.autoencoder, autoencoder=autoencoder, procedural=cfg.procedural)
-        write_statistics(source.base, data)
 
     denoising = DenoisingConfig(early_fraction=0.0)
     crops = dataclasses.replace(denoising.crops, budget=cfg.crops_budget)
@@ -133,20 +130,13 @@ def _quantizer(model: ModelConfig, source: Source, rate: str, minutes: float, ma
     out = source.run / "quantizer" / rate
     if (out / RESULT).exists():
         return
-    cached = out / "vectors.safetensors"
-    if not cached.exists():
-        train_ND, sound_N, val_ND = collect_vectors(model, source.run / "data", source, rate, cfg.quantizer.vectors)
-        out.mkdir(parents=True, exist_ok=True)
-        partial = cached.with_suffix(".tmp")
-        save_file({"train": train_ND.contiguous(), "sounds": sound_N.contiguous(), "val": val_ND.contiguous()}, partial)
-        partial.replace(cached)
-    tensors = load_file(cached)
+    train_ND, sound_N, val_ND = stored_vectors(model, source, rate, cfg.quantizer.vectors, out, resume=True)
     train_quantizer(
         model.quantizers[rate],
-        tensors["train"],
-        tensors["val"],
+        train_ND,
+        val_ND,
         out,
-        groups_N=tensors["sounds"],
+        groups_N=sound_N,
         before=source.quantizer(model, rate),
         max_minutes=minutes,
         max_steps=max_steps,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import safe_open
 from torch import Tensor
 
-from spresso_assets.codec.bundle import WEIGHTS, read_config, weights_hash
+from spresso_assets.codec.bundle import WEIGHTS, check_bundle, read_config
 from spresso_assets.codec.config import ModelConfig
+from spresso_assets.codec.latent_encoder import LatentEncoder, LatentEncoders, build_latent_encoder
 from spresso_assets.codec.quantizer import QINCo2
 from spresso_assets.codec.transformer import Transformer
-from spresso_assets.errors import ExitCode, SpressoError
+from spresso_assets.errors import SpressoError
 from spresso_assets.training.checkpoint import CHECKPOINT, averaged_state, load_checkpoint, save_checkpoint
 from spresso_assets.training.quantizer import RESULT, load_quantizer
 
@@ -72,6 +74,16 @@ class Source:
             state, model = denoiser.folded_state(model.rates[0]), model.with_lora(0)
         return model, state
 
+    def latent_encoder(self, model: ModelConfig) -> LatentEncoder | LatentEncoders:
+        """The latent encoder g_psi after the adapter stage, in eval mode.
+
+        Raises:
+            SpressoError: as `state`.
+        """
+        encoder = build_latent_encoder(model.latent_encoder)
+        encoder.load_state_dict(self.state("encoder", stage_folder("adapter", model)))
+        return encoder.eval()
+
     def quantizers(self, model: ModelConfig) -> dict[str, QINCo2]:
         """Quantizers by frame rate, the run's own before those of the base.
 
@@ -114,19 +126,12 @@ def bundle_state(bundle: Path, module: str) -> dict[str, Tensor]:
     """State dict of one module of a bundle, float32 where it is floating point.
 
     Raises:
-        SpressoError: ``model_missing``, ``weights_mismatch`` or ``checkpoint_missing``.
+        SpressoError: ``model_missing``, ``bundle_corrupt``, ``weights_mismatch`` or ``checkpoint_missing``.
     """
-    from safetensors.torch import load_file
-
-    if read_config(bundle)[1].get("weights_sha256") != weights_hash(bundle):
-        raise SpressoError(
-            f"the weights of bundle '{bundle.name}' do not have the hash that its config records",
-            code="weights_mismatch",
-            hint="The file is damaged or was replaced: install the bundle again.",
-            exit_code=ExitCode.MODEL_MISSING,
-        )
+    check_bundle(bundle)
     prefix = f"{module}."
-    tensors = {k[len(prefix) :]: v for k, v in load_file(bundle / WEIGHTS).items() if k.startswith(prefix)}
+    with safe_open(bundle / WEIGHTS, "pt") as weights:
+        tensors = {k[len(prefix) :]: weights.get_tensor(k) for k in weights.keys() if k.startswith(prefix)}  # noqa: SIM118 (it is no dict)
     if not tensors:
         raise SpressoError(f"bundle '{bundle.name}' has no {module}", code="checkpoint_missing")
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}

@@ -8,10 +8,26 @@ import torch
 from torch import Tensor
 
 from spresso_assets.codec.config import POOLS, ModelConfig
-from spresso_assets.codec.latent_encoder import build_latent_encoder
 from spresso_assets.codec.precision import has_fast_bf16
+from spresso_assets.training.checkpoint import load_checkpoint, save_checkpoint
 from spresso_assets.training.data import CropConfig, CropSampler, LatentCache
-from spresso_assets.training.source import Source, read_statistics, stage_folder
+from spresso_assets.training.source import Source, read_statistics
+
+CACHED = "vectors.safetensors"
+
+
+def stored_vectors(
+    model: ModelConfig, source: Source, rate: str, count: int, out: Path, *, resume: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`collect_vectors` of the run's cache, kept in ``out`` for a resumed training."""
+    path = out / CACHED
+    if not (resume and path.exists()):
+        vectors = collect_vectors(model, source.run / "data", source, rate, count)
+        out.mkdir(parents=True, exist_ok=True)
+        names = ("train", "sounds", "val")
+        save_checkpoint(path, {name: v.contiguous() for name, v in zip(names, vectors, strict=True)}, {})
+    tensors, _ = load_checkpoint(path)
+    return tensors["train"], tensors["sounds"], tensors["val"]
 
 
 @torch.inference_mode()
@@ -25,9 +41,7 @@ def collect_vectors(
         30 s of each, not augmented.
     """
     model = model.only(rate) if model.per_rate else model
-    encoder = build_latent_encoder(model.latent_encoder)
-    encoder.load_state_dict(source.state("encoder", stage_folder("adapter", model)))
-    encoder.eval().to(device)
+    encoder = source.latent_encoder(model).to(device)
     mean_C, std_C = read_statistics(data)
     scale_C = model.sigma_data / std_C
     multiple, pool = model.frame_multiple(rate), POOLS[rate]
@@ -54,7 +68,7 @@ def collect_vectors(
     for i in range(len(val_cache.names)):
         frames = min(int(val_cache.length_I[i]), 3000)
         for start in range(0, frames, model.window_frames):
-            length = -(-min(model.window_frames, frames - start) // multiple) * multiple
-            tokens = -(-min(model.window_frames, frames - start) // pool)
+            window = min(model.window_frames, frames - start)
+            length, tokens = model.filled_up(window, rate), -(-window // pool)
             val.append(encode(val_cache.crop(i, length, start)[None])[0, :tokens])
     return torch.cat(pieces)[:count], torch.cat(sounds)[:count], torch.cat(val)

@@ -20,7 +20,7 @@ from spresso_assets.training.assemble import assemble
 from spresso_assets.training.checkpoint import CHECKPOINT, load_checkpoint
 from spresso_assets.training.fit import FitConfig, fit
 from spresso_assets.training.quantizer import QuantizerTrainingConfig
-from spresso_assets.training.source import Source, bundle_state
+from spresso_assets.training.source import Source, bundle_state, write_statistics
 
 SMALL = dataclasses.replace(
     PRESETS["tiny"],
@@ -64,6 +64,7 @@ def test_fit_trains_all_parts_on_the_bases_ground_and_resumes(base: Path, archiv
     def go() -> None:
         fit(SMALL, archive, source, 5, QUICK, autoencoder=before.networks.autoencoder, max_steps=2, tell=told.append)
 
+    write_statistics(base, tmp_path / "run" / "data")  # as an analysis leaves behind that was killed in the middle
     go()
     stages = ("adapter", "finetune", "distill")
     steps = {s: load_checkpoint(tmp_path / "run" / s / CHECKPOINT)[1]["step"] for s in stages}
