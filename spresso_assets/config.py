@@ -2,6 +2,8 @@
 
 A setting comes from, first found wins: a command-line option, the environment (`SPRESSO_CATALOG`, ...), the TOML
 file, the default. The TOML file is `$SPRESSO_CONFIG`, or `spresso/config.toml` in the XDG configuration folder.
+URLs that hold a password may lie in files of their own, as service managers and container engines hand out secrets:
+`SPRESSO_CATALOG_FILE` and `SPRESSO_BROKER_URL_FILE` name them.
 
 This reads TOML and the environment itself instead of through pydantic-settings, because that package imports
 asyncio and ssl and would take a third of the half second in which `spresso search` has to answer.
@@ -20,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from spresso_assets.errors import ExitCode, SpressoError
 
 ENV_PREFIX = "SPRESSO_"
+FILE_SUFFIX = "_FILE"
+SECRETS = ("catalog", "broker_url")
 
 
 class Settings(BaseModel):
@@ -59,7 +63,7 @@ def load_settings(
 
     Raises:
         SpressoError: `config_missing` when a file was named but is not there, `config_invalid` when a value or a
-            name in it is wrong; the message says which one and where it came from.
+            name in it is wrong; the message says which one and where it came from, never a secret's content.
     """
     env = os.environ if env is None else env
     values: dict[str, Any] = {"catalog": str(data_dir(env) / "catalog.db")}
@@ -75,7 +79,7 @@ def load_settings(
             exit_code=ExitCode.USAGE,
         )
     for name in Settings.model_fields:
-        if value := env.get(ENV_PREFIX + name.upper()):
+        if value := _from_environment(env, name):
             values[name] = value
     values.update({name: value for name, value in (overrides or {}).items() if value is not None})
     try:
@@ -89,6 +93,38 @@ def load_settings(
             hint=f"It may stand in {path} or in {ENV_PREFIX}{name.upper()}.",
             exit_code=ExitCode.USAGE,
         ) from None
+
+
+def _from_environment(env: Mapping[str, str], name: str) -> str | None:
+    variable = ENV_PREFIX + name.upper()
+    value, path = env.get(variable), env.get(variable + FILE_SUFFIX)
+    if name not in SECRETS or not path:
+        return value
+    if value:
+        raise SpressoError(
+            f"both {variable} and {variable}{FILE_SUFFIX} are set",
+            code="config_invalid",
+            hint="Unset one of them.",
+            exit_code=ExitCode.USAGE,
+        )
+    try:
+        content = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SpressoError(
+            f"cannot read {path}, which {variable}{FILE_SUFFIX} names: {reason}",
+            code="config_missing",
+            hint="It must hold one URL and be readable for the user that runs spresso.",
+            exit_code=ExitCode.USAGE,
+        ) from None
+    if not content or "\n" in content:
+        raise SpressoError(
+            f"{path}, which {variable}{FILE_SUFFIX} names, does not hold exactly one line",
+            code="config_invalid",
+            hint="It must hold one URL and nothing else.",
+            exit_code=ExitCode.USAGE,
+        )
+    return content
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

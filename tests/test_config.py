@@ -44,3 +44,46 @@ def test_broker_password_is_not_printed(tmp_path: Path) -> None:
         env={"SPRESSO_BROKER_URL": "redis://:canary@localhost/0", "XDG_CONFIG_HOME": str(tmp_path)}
     )
     assert "canary" not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["catalog", "broker_url"])
+def test_urls_with_passwords_may_lie_in_files(tmp_path: Path, name: str) -> None:
+    secret, config = tmp_path / "secret", tmp_path / "config.toml"
+    url = "postgresql://spresso:canary@db/spresso" if name == "catalog" else "redis://:canary@broker/0"
+    secret.write_text(url + "\n")
+    config.write_text(f'{name} = "from the settings file"\n')
+    env = {"SPRESSO_CONFIG": str(config), f"SPRESSO_{name.upper()}_FILE": str(secret)}
+    value = getattr(load_settings(env=env), name)
+    assert (value if name == "catalog" else value.get_secret_value()) == url
+    assert load_settings(env=env, overrides={"catalog": "option.db"}).catalog == "option.db"
+
+
+@pytest.mark.parametrize(
+    ("content", "plain", "code"),
+    [
+        (None, None, "config_missing"),
+        ("", None, "config_invalid"),
+        ("redis://:canary@a/0\nredis://:canary@b/0", None, "config_invalid"),
+        ("redis://:canary@a/0", "redis://:canary@b/0", "config_invalid"),
+    ],
+    ids=["no file", "empty", "two lines", "both forms"],
+)
+def test_a_wrong_secret_is_said_without_saying_it(
+    tmp_path: Path, content: str | None, plain: str | None, code: str
+) -> None:
+    secret = tmp_path / "secret"
+    if content is not None:
+        secret.write_text(content)
+    env = {"XDG_CONFIG_HOME": str(tmp_path), "SPRESSO_BROKER_URL_FILE": str(secret)}
+    env |= {"SPRESSO_BROKER_URL": plain} if plain else {}
+    with pytest.raises(SpressoError) as caught:
+        load_settings(env=env)
+    assert caught.value.code == code
+    assert "SPRESSO_BROKER_URL_FILE" in str(caught.value) and "canary" not in str(caught.value)
+
+
+def test_only_secrets_have_a_file_form(tmp_path: Path) -> None:
+    """A file named by mistake must not be read as the value of another setting."""
+    (tmp_path / "workers").write_text("7")
+    env = {"XDG_CONFIG_HOME": str(tmp_path), "SPRESSO_WORKERS_FILE": str(tmp_path / "workers")}
+    assert load_settings(env=env).workers == 1
