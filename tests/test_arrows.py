@@ -25,10 +25,15 @@ ARROWS: dict[str, set[str]] = {
     "evaluation": {"catalog", "audio", "codec"},
     "ingest": {"catalog", "audio", "codec"},
     "export": {"ingest", "catalog", "audio", "codec"},
-    "jobs": {"ingest", "export", "evaluation", "catalog", "audio", "codec"},
-    "workers": {"jobs", "ingest", "export", "evaluation", "catalog", "audio", "codec"},
-    "plugin_bridge": {"jobs", "ingest", "export", "evaluation", "catalog", "audio", "codec"},
-    "cli": {"workers", "jobs", "ingest", "export", "evaluation", "catalog", "audio", "codec", "training"},
+    "verify": {"ingest", "export", "evaluation", "catalog", "audio", "codec"},
+    "jobs": {"verify", "ingest", "export", "evaluation", "catalog", "audio", "codec"},
+    "workers": {"jobs", "verify", "ingest", "export", "evaluation", "catalog", "audio", "codec"},
+    "plugin_bridge": {"jobs", "verify", "ingest", "export", "evaluation", "catalog", "audio", "codec"},
+    "bench": {"workers", "jobs", "verify", "ingest", "export", "evaluation", "catalog", "audio", "codec"},
+    "cli": {
+        *("bench", "workers", "jobs", "verify", "ingest", "export", "evaluation", "catalog", "audio", "codec"),
+        "training",
+    },
 }
 GROUND = {"errors", "config", "__init__"}
 LATER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
