@@ -14,6 +14,7 @@ from spresso_assets.catalog.tables_assets import (
 )
 from spresso_assets.catalog.tables_codec import CodecModel, Embedding, EncodeProfile, Rendition
 from spresso_assets.catalog.tables_files import SourceFile, WatchRoot
+from spresso_assets.catalog.tables_scans import ScanFind, ScanFolder, ScanRun, ScanStep
 from spresso_assets.catalog.tables_work import (
     ApiToken,
     Batch,
@@ -46,6 +47,10 @@ __all__ = [
     "QueuePause",
     "RawChunk",
     "Rendition",
+    "ScanFind",
+    "ScanFolder",
+    "ScanRun",
+    "ScanStep",
     "SourceFile",
     "Tag",
     "WatchRoot",
