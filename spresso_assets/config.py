@@ -98,15 +98,8 @@ def load_settings(
 def _from_environment(env: Mapping[str, str], name: str) -> str | None:
     variable = ENV_PREFIX + name.upper()
     value, path = env.get(variable), env.get(variable + FILE_SUFFIX)
-    if name not in SECRETS or not path:
+    if value or not path or name not in SECRETS:
         return value
-    if value:
-        raise SpressoError(
-            f"both {variable} and {variable}{FILE_SUFFIX} are set",
-            code="config_invalid",
-            hint="Unset one of them.",
-            exit_code=ExitCode.USAGE,
-        )
     try:
         content = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
