@@ -37,8 +37,14 @@ def enqueue_probe(
         profile: under this profile; None for the root's, else the catalog's default.
 
     Returns:
-        the new job's uid, None if this work is already waiting or running.
+        the new job's uid, None if this work is waiting, running or done: between a scan's look and its writing, a
+        worker may have read the file.
     """
+    if source_file.asset_id is not None and (source_file.probed_size, source_file.probed_mtime_ns) == (
+        source_file.size,
+        source_file.mtime_ns,
+    ):
+        return None
     return enqueue(
         session,
         "probe",
