@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect, t
 from sqlmodel import Session
 
 from spresso_assets.catalog.columns import now_us
+from spresso_assets.catalog.faults import BUSY_TIMEOUT_MS, describe_fault
 from spresso_assets.catalog.location import (
     Location,
     catalog_missing,
@@ -22,9 +23,8 @@ from spresso_assets.catalog.location import (
     refuse_network_file_system,
 )
 from spresso_assets.catalog.revision import HEAD, known_revisions
-from spresso_assets.errors import ExitCode, FaultKind, SpressoError
+from spresso_assets.errors import FaultKind, SpressoError
 
-BUSY_TIMEOUT_MS = 30_000
 SQLITE_PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=NORMAL",  # a power cut may lose the last transactions, never the database
@@ -87,12 +87,13 @@ class Catalog:
         self.engine.dispose()
 
 
-def open_catalog(url_or_path: str | os.PathLike[str], create: bool = False) -> Catalog:
+def open_catalog(url_or_path: str | os.PathLike[str], create: bool = False, *, any_schema: bool = False) -> Catalog:
     """Open a catalog, or make it first.
 
     Args:
         url_or_path: a SQLite file, ``sqlite:///file`` or ``postgresql://user@host/database``.
         create: make the file (and its folder) or the schema when missing, and upgrade an older schema.
+        any_schema: open an older one as it is, for those who will upgrade it or only look.
 
     Raises:
         SpressoError: ``catalog_missing`` (exit 10), ``db_needs_upgrade``, ``db_newer``, ``catalog_locked``,
@@ -105,10 +106,7 @@ def open_catalog(url_or_path: str | os.PathLike[str], create: bool = False) -> C
             raise catalog_missing(location.shown)
         if create:
             _make_folder(location)
-        engine = _sqlite_engine(location)
-    else:
-        engine = _postgres_engine(location)
-    catalog = Catalog(engine, location)
+    catalog = Catalog(open_engine(location), location)
     try:
         found = catalog.revision()
         if create and found != HEAD and (found is None or found in known_revisions()):
@@ -116,11 +114,21 @@ def open_catalog(url_or_path: str | os.PathLike[str], create: bool = False) -> C
 
             upgrade(catalog)
             found = catalog.revision()
-        check_revision(found, HEAD, known_revisions(), location.shown)
+        if not (any_schema and found in known_revisions()):
+            check_revision(found, HEAD, known_revisions(), location.shown)
     except BaseException:
         catalog.close()
         raise
     return catalog
+
+
+def open_engine(location: Location) -> Engine:
+    """The database itself, whatever is in it.
+
+    Raises:
+        SpressoError: ``postgres_driver_missing``.
+    """
+    return _sqlite_engine(location) if location.path is not None else _postgres_engine(location)
 
 
 def _make_folder(location: Location) -> None:
@@ -186,53 +194,8 @@ def translated_errors(location: Location) -> Iterator[None]:
     """Turn the database's complaints about its surroundings into errors that say what to do."""
     try:
         yield
-    except (exc.OperationalError, exc.DatabaseError) as error:
+    except exc.DBAPIError as error:
         known = describe_fault(str(error.orig), location)
         if known is None:
             raise
         raise known from error
-
-
-def describe_fault(complaint: str, location: Location) -> SpressoError | None:
-    """The error for a driver's message, or None for one that is our own mistake."""
-    lower = complaint.lower()
-    shown = location.shown
-    if "database is locked" in lower or "lock timeout" in lower or "deadlock detected" in lower:
-        return SpressoError(
-            f"Another program has been writing to {shown} for {BUSY_TIMEOUT_MS // 1000} s",
-            code="catalog_locked",
-            hint="Try again when it is done; 'spresso jobs list --status running' shows what runs",
-            exit_code=ExitCode.CATALOG_LOCKED,
-            kind=FaultKind.RETRYABLE,
-        )
-    if "disk is full" in lower or "no space left" in lower:
-        return SpressoError(
-            f"The disk of {shown} is full; nothing of the last step was kept, nothing before it was lost",
-            code="disk_full",
-            hint="Free some space and run the same command again",
-            kind=FaultKind.ENVIRONMENT,
-        )
-    if "readonly database" in lower or "read-only" in lower or "unable to open database" in lower:
-        return SpressoError(
-            f"The catalog {shown} cannot be opened for writing",
-            code="catalog_read_only",
-            hint="Check the permissions of the file and of its folder",
-            exit_code=ExitCode.CATALOG_LOCKED,
-            kind=FaultKind.ENVIRONMENT,
-        )
-    if "not a database" in lower or "malformed" in lower:
-        return SpressoError(
-            f"{shown} is not a catalog, or is damaged: {complaint}",
-            code="not_a_catalog",
-            hint="Restore a backup, or name another file with --catalog",
-            kind=FaultKind.ENVIRONMENT,
-        )
-    if "connection" in lower and location.url is not None:
-        return SpressoError(
-            f"No answer from the database {shown}",
-            code="catalog_unreachable",
-            hint="Is the server running, and are address, user and password right?",
-            exit_code=ExitCode.CATALOG_MISSING,
-            kind=FaultKind.RETRYABLE,
-        )
-    return None

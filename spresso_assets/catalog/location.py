@@ -129,7 +129,7 @@ def check_revision(found: str | None, head: str, known: set[str], shown: str) ->
         raise SpressoError(
             f"The catalog {shown} has schema {found}; this version works with {head}",
             code="db_needs_upgrade",
-            hint="Run: spresso init (it makes a backup first)",
+            hint="Run: spresso db upgrade (it makes a backup first)",
             exit_code=ExitCode.CATALOG_LOCKED,
             kind=FaultKind.ENVIRONMENT,
         )

@@ -10,7 +10,8 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from spresso_assets.catalog import location
-from spresso_assets.catalog.engine import Catalog, describe_fault, open_catalog
+from spresso_assets.catalog.engine import Catalog, open_catalog
+from spresso_assets.catalog.faults import describe_fault
 from spresso_assets.catalog.location import Location, file_system_of, locate
 from spresso_assets.catalog.models import CatalogSetting, Job
 from spresso_assets.catalog.rows import read_rows
