@@ -1,79 +1,49 @@
-"""The tasks: claim the job that a message names, run it, and nothing else."""
+"""The one task: wake up the worker of this process.
+
+The work itself is done in a thread beside Celery's, so that a broker that is down, slow or silent for hours while a
+long batch runs stops nothing: the worker finds its jobs in the catalog, with a message or without.
+"""
 
 from __future__ import annotations
 
-import logging
-import threading
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from celery.signals import worker_ready, worker_shutdown
+from celery.signals import celeryd_after_setup, worker_shutting_down
 
-from spresso_assets.config import load_settings
 from workers.app import app
-from workers.doorbell import TASK, ring_waiting
+from workers.doorbell import TASK
 
 if TYPE_CHECKING:
-    from spresso_assets.catalog.engine import Catalog
-    from spresso_assets.codec.codec import SPresso
-    from spresso_assets.jobs.context import TaskContext
+    from spresso_assets.jobs.worker import BackgroundWorker
 
-SWEEP_S = 5.0
-log = logging.getLogger(__name__)
-_stopping = threading.Event()
+_served: list[BackgroundWorker] = []
+
+
+def serve(worker: BackgroundWorker) -> None:
+    """Let messages of this process wake this worker."""
+    _served[:] = [worker]
 
 
 @app.task(name=TASK)
-def run_job(uid: str) -> str:
-    """Run one job if it still waits; returns its status for the worker's log."""
-    from spresso_assets.jobs.tasks import execute
-
-    outcome = execute(_catalog(), uid, _context())
-    log.info("%s %s %s", outcome.kind, uid, outcome.status)
-    return outcome.status
+def look(uid: str) -> None:
+    """There is work, for example this job."""
+    for worker in _served:
+        worker.wake()
 
 
-@cache
-def _catalog() -> Catalog:
-    from spresso_assets.catalog.engine import open_catalog
+@celeryd_after_setup.connect
+def _serve_by_default(instance: Any, **_: Any) -> None:
+    """Started by Celery's own command line: work with the settings of the environment."""
+    if not _served:
+        from workers.process import WorkerOptions, make_worker
 
-    return open_catalog(load_settings().catalog)
-
-
-@cache
-def _context() -> TaskContext:
-    from spresso_assets.jobs.context import TaskContext
-
-    return TaskContext(_load_codec, probe_workers=load_settings().workers)
+        queues = tuple(instance.app.amqp.queues.consume_from)
+        worker = make_worker(WorkerOptions(queues=queues))
+        serve(worker)
+        worker.start()
 
 
-def _load_codec() -> SPresso:
-    # torch comes in with the first encode job, after the worker process has started.
-    from spresso_assets.codec.bundle import default_bundle, load_bundle
-
-    return load_bundle(load_settings().bundle or default_bundle())
-
-
-@worker_ready.connect
-def _start_sweeper(**_: Any) -> None:
-    threading.Thread(target=_sweep, name="sweeper", daemon=True).start()
-
-
-@worker_shutdown.connect
-def _stop_sweeper(**_: Any) -> None:
-    _stopping.set()
-    if _context.cache_info().currsize:
-        _context().close()
-
-
-def _sweep() -> None:
-    """Free what dead workers held, and ring again for what waits: the broker may have lost every message."""
-    from spresso_assets.jobs.reaper import reap
-
-    while not _stopping.wait(SWEEP_S):
-        try:
-            with _catalog().session() as session:
-                reap(session)
-            ring_waiting(_catalog())
-        except Exception:
-            log.exception("sweep failed; the next one tries again")
+@worker_shutting_down.connect
+def _stop(**_: Any) -> None:
+    for worker in _served:
+        worker.stop()

@@ -31,6 +31,8 @@ from spresso_assets.cli import (
     stats,
     train,
     watch,
+    worker,
+    workers,
 )
 from spresso_assets.cli.arguments import arrange
 from spresso_assets.cli.output import Mode, Output, stop_on_broken_pipe
@@ -70,6 +72,8 @@ app.command("stats")(stats.stats)
 app.add_typer(profile.app, name="profile")
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
+app.command("worker")(worker.worker)
+app.add_typer(workers.app, name="workers")
 app.command("doctor")(doctor.doctor)
 app.add_typer(codec.app, name="codec")
 app.command("evaluate")(evaluate.evaluate)

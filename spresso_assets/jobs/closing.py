@@ -29,7 +29,11 @@ def close_each(
         spoil: stores what else a failed job should leave behind.
     """
     with catalog.session() as session:
-        return [_close_one(session, claims[at], keeper, paths[at], write, spoil, at) for at in range(len(claims))]
+        outcomes = [_close_one(session, claims[at], keeper, paths[at], write, spoil, at) for at in range(len(claims))]
+        done = [claims[at] for at, outcome in enumerate(outcomes) if outcome.status == "succeeded"]
+        if done:
+            queue.share_time(session, claims, done, keeper.elapsed_s)
+    return outcomes
 
 
 def _close_one(

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from spresso_assets.errors import SpressoError
 from spresso_assets.jobs.faults import about_the_model
+from spresso_assets.jobs.queue import LEASE_S
 from spresso_assets.jobs.sandbox import ProbePool, ProbeResult
 
 Audio = NDArray[np.float32]
+BATCH_S = 120.0
 
 
 class Codec(Protocol):
@@ -62,12 +64,20 @@ class TaskContext:
         load_codec: makes the codec on first use, for example ``lambda: SPresso.load(bundle)``.
         prober: what probes files; None starts limited child processes on first use.
         probe_workers: number of such children.
+        batch_s: most seconds of sound that go through the network at once, padding included.
+        lease_s: time after which others may take a job over if this process hangs.
     """
 
     def __init__(
-        self, load_codec: Callable[[], Codec] | None = None, prober: Prober | None = None, probe_workers: int = 1
+        self,
+        load_codec: Callable[[], Codec] | None = None,
+        prober: Prober | None = None,
+        probe_workers: int = 1,
+        batch_s: float = BATCH_S,
+        lease_s: float = LEASE_S,
     ) -> None:
         self.timings = Timings()
+        self.batch_s, self.lease_s = batch_s, lease_s
         self._load_codec = load_codec
         self._codec: Codec | None = None
         self._prober = prober
@@ -77,6 +87,11 @@ class TaskContext:
     @property
     def can_encode(self) -> bool:
         return self._load_codec is not None
+
+    @property
+    def loaded(self) -> Codec | None:
+        """The codec if it is there already."""
+        return self._codec
 
     def codec(self) -> Codec:
         """The codec; the first call loads it.

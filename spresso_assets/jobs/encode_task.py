@@ -42,7 +42,7 @@ class _Work:
 def run_encodes(catalog: Catalog, claims: Sequence[Claim], context: TaskContext) -> list[Outcome]:
     """Encode the sounds of some claimed jobs, all of one profile; one outcome per claim, in order."""
     timings = context.timings
-    with LeaseKeeper(catalog, claims) as keeper:
+    with LeaseKeeper(catalog, claims, context.lease_s) as keeper:
         with timings.measure("database"), catalog.read() as session:
             profile = session.get_one(EncodeProfile, claims[0].profile_id)
             weights = session.get_one(CodecModel, profile.model_id).weights_sha256

@@ -1,6 +1,7 @@
 """Keeps leases alive while the work goes on outside of any transaction."""
 
 import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -19,8 +20,14 @@ class LeaseKeeper:
         self.catalog, self.claims, self.lease_s = catalog, claims, lease_s
         self.lost: frozenset[int] = frozenset()
         self.cancelled: frozenset[int] = frozenset()
+        self._began = time.perf_counter()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the work on these jobs began."""
+        return time.perf_counter() - self._began
 
     def beat(self) -> None:
         """Extend all leases now."""

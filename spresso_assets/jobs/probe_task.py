@@ -28,7 +28,7 @@ def run_probes(catalog: Catalog, claims: Sequence[Claim], context: TaskContext) 
     timings = context.timings
     with timings.measure("database"), catalog.read() as session:
         sources = [_source(session, claim) for claim in claims]
-    with LeaseKeeper(catalog, claims) as keeper, timings.measure("reading"):
+    with LeaseKeeper(catalog, claims, context.lease_s) as keeper, timings.measure("reading"):
         results = _look(context, sources)
     for result in results:
         if isinstance(result, dict):

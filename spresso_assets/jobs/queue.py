@@ -25,6 +25,7 @@ from spresso_assets.jobs.faults import as_spresso_error
 
 # In the order in which a worker serves them: a person waits for a decode, nobody for a file to be read.
 QUEUES = ("decode", "encode", "io")
+INTERACTIVE = "decode"
 QUEUE_OF_KIND = {
     "decode": "decode",  # a sound that somebody wants to hear now
     "probe": "io",  # look at a file
@@ -36,6 +37,11 @@ QUEUE_OF_KIND = {
 LEASE_S = 120.0
 BACKOFF_BASE_S, BACKOFF_FACTOR, BACKOFF_CAP_S = 5.0, 4.0, 3600.0
 ENVIRONMENT_PAUSE_S = 300.0
+# Faults that are nobody's and pass by themselves: such jobs wait as long as it takes, and no attempt is counted.
+WAITED_OUT = frozenset({"root_offline"})
+WAIT_S = 300.0
+# Ready jobs that a claim looks at for each that it may take, to find some that run together.
+WINDOW = 4
 ENVIRONMENT = "environment"  # who paused a queue because no job could have worked
 TRACEBACK_CHARACTERS = 5000
 NEW_JOB = Job(kind="", dedupe_key="", queue="").model_dump(exclude={"id"})  # every column's default, made once
@@ -153,44 +159,42 @@ def claim_batch(
 ) -> list[Claim]:
     """Take ready jobs that can run together: same kind and profile, at most ``limit`` and ``max_cost_s`` of sound.
 
-    Jobs that were running when a worker died come last, and alone: what kills workers then harms nothing else.
-    A first job longer than ``max_cost_s`` is taken alone.
+    The first queue that has a ready job is served; decodes are taken one by one. Jobs that were running when a worker
+    died come last, and alone: what kills workers then harms nothing else. A first job longer than ``max_cost_s`` is
+    taken alone.
     """
     now = database_now(session)
-    connection = session.connection()
-    candidates = (
-        select(col(Job.id), col(Job.kind), col(Job.profile_id), col(Job.cost_s), col(Job.crashes))
-        .where(col(Job.queue).in_(queues), *may_begin(now))
-        .order_by(col(Job.crashes), col(Job.priority), col(Job.id))
-        .with_for_update(skip_locked=True, of=Job)
-    )
-    head = connection.execute(candidates.limit(1)).first()
-    if head is None:
-        return []
-    chosen, cost_s = [head.id], head.cost_s
-    if limit > 1 and head.crashes == 0:
-        alike = candidates.where(
-            col(Job.kind) == head.kind,
-            col(Job.profile_id).is_not_distinct_from(head.profile_id),
-            col(Job.crashes) == 0,
-            col(Job.id) != head.id,
+    for queue in queues:
+        most = 1 if queue == INTERACTIVE else limit  # the next one is for the next free worker
+        candidates = (
+            select(col(Job.id), col(Job.kind), col(Job.profile_id), col(Job.cost_s), col(Job.crashes))
+            .where(col(Job.queue) == queue, *may_begin(now))
+            .order_by(col(Job.crashes), col(Job.priority), col(Job.id))
+            .limit(WINDOW * most if most > 1 else 1)
+            .with_for_update(skip_locked=True, of=Job)
         )
-        for row in connection.execute(alike.limit(limit - 1)).all():
-            if cost_s + row.cost_s > max_cost_s:
-                break
+        rows = session.connection().execute(candidates).all()
+        if rows:
+            return _take(session, owner, _together(rows, most, max_cost_s), lease_s, now)
+    return []
+
+
+def _together(rows: Sequence[Any], limit: int, max_cost_s: float) -> list[int]:
+    """Ids of the first job and of those that fit to it."""
+    head, *others = rows
+    chosen, cost_s = [head.id], head.cost_s
+    for row in others if head.crashes == 0 else ():
+        alike = (row.kind, row.profile_id, row.crashes) == (head.kind, head.profile_id, 0)
+        if alike and len(chosen) < limit and cost_s + row.cost_s <= max_cost_s:
             chosen.append(row.id)
             cost_s += row.cost_s
-    return _take(session, owner, chosen, lease_s, now)
+    return chosen
 
 
-def claim_uid(session: Session, owner: str, uid: str, lease_s: float = LEASE_S) -> Claim | None:
-    """Take one job by its public id; None if it may not begin (done, running elsewhere, not yet due, paused)."""
-    now = database_now(session)
-    row = session.connection().execute(
-        select(col(Job.id)).where(col(Job.uid) == uid, *may_begin(now)).with_for_update(skip_locked=True)
-    )
-    job_id = row.scalar_one_or_none()
-    return None if job_id is None else next(iter(_take(session, owner, [job_id], lease_s, now)), None)
+def is_ready(session: Session, queues: Sequence[str]) -> bool:
+    """Whether a claim from these queues would find something; cheap enough to ask several times a second."""
+    ready = select(col(Job.id)).where(*may_begin(database_now(session))).limit(1)
+    return any(session.connection().execute(ready.where(col(Job.queue) == queue)).first() for queue in queues)
 
 
 def _take(session: Session, owner: str, job_ids: list[int], lease_s: float, now: int) -> list[Claim]:
@@ -252,6 +256,7 @@ def fail(session: Session, claim: Claim, error: BaseException) -> str:
 
     Retryable faults go back to the queue with a growing pause until the attempts are used up; permanent ones fail;
     faults of the environment put the job back uncounted and pause its queue: one report, not ten thousand failures.
+    What waits for a root to come back waits uncounted, too.
 
     Returns:
         the job's new status: ``queued`` or ``failed``.
@@ -281,6 +286,10 @@ def fail(session: Session, claim: Claim, error: BaseException) -> str:
             session.add(pause)
             session.flush()
         return "queued"
+    if fault.code in WAITED_OUT:
+        wait_s = WAIT_S * random.uniform(0.5, 1.5)
+        _close(session, claim, status="queued", attempt=claim.attempt - 1, not_before=now + int(wait_s * 1e6), **report)
+        return "queued"
     if fault.kind is FaultKind.RETRYABLE and claim.attempt < limits.max_attempts:
         _close(session, claim, status="queued", not_before=now + int(backoff_s(claim.attempt) * 1e6), **report)
         return "queued"
@@ -292,6 +301,26 @@ def release(session: Session, claims: Sequence[Claim]) -> None:
     """Give jobs back untouched and uncounted, for a worker that is told to stop. Jobs already lost are left alone."""
     for claim in claims:
         _guarded_update(session, claim, status="queued", attempt=claim.attempt - 1)
+
+
+def report_progress(session: Session, claim: Claim, progress: float) -> None:
+    """Let people see how far a long job is, 0 … 1. A job that was lost meanwhile is left alone."""
+    session.connection().execute(
+        update(Job)
+        .where(col(Job.id) == claim.id, col(Job.status) == "running", col(Job.fence) == claim.fence)
+        .values(progress=progress)
+    )
+
+
+def share_time(session: Session, claims: Sequence[Claim], done: Sequence[Claim], seconds: float) -> None:
+    """Record how long jobs took that ran together: each its share of ``seconds``, by cost. Estimates are made of it.
+
+    Args:
+        claims: all that ran. done: those of them whose time is worth remembering.
+    """
+    cost_s = sum(claim.cost_s for claim in claims)
+    share = col(Job.cost_s) * (seconds / cost_s) if cost_s > 0 else seconds / max(len(claims), 1)
+    session.connection().execute(update(Job).where(col(Job.id).in_([claim.id for claim in done])).values(run_s=share))
 
 
 def backoff_s(attempt: int) -> float:

@@ -15,14 +15,12 @@ from spresso_assets.errors import SpressoError
 from spresso_assets.jobs import queue
 from spresso_assets.jobs.context import TaskContext
 from spresso_assets.jobs.control import lift_environment_pauses, paused_queues
+from spresso_assets.jobs.loop import BATCH, WorkLoop
 from spresso_assets.jobs.outcome import Outcome
-from spresso_assets.jobs.owner import new_owner
-from spresso_assets.jobs.reaper import reap
-from spresso_assets.jobs.tasks import execute_claims
 
-POLL_S = 0.25
-REAP_EVERY_S = 5.0
-CODEC_RETRY_S = 60.0
+# Above so many jobs what is left is not counted after every batch: counting may take a fiftieth of the time.
+COUNT_ALWAYS = 2000
+COUNT_COST = 50.0
 
 
 @dataclass(frozen=True)
@@ -99,37 +97,25 @@ class EmbeddedRunner:
     Args:
         context: without a codec, encode jobs are left for others.
         batch: most jobs that are taken at once.
-        batch_s: most seconds of sound that are encoded at once.
-        lease_s: time after which others may take over if this process hangs.
+        limit: end after so many jobs.
     """
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        context: TaskContext,
-        *,
-        batch: int = 16,
-        batch_s: float = 120.0,
-        lease_s: float = queue.LEASE_S,
-        limit: int | None = None,
-    ) -> None:
-        self.catalog, self.context = catalog, context
-        self.batch, self.batch_s, self.lease_s, self.limit = batch, batch_s, lease_s, limit
-        self.owner = new_owner()
+    def __init__(self, catalog: Catalog, context: TaskContext, *, batch: int = BATCH, limit: int | None = None) -> None:
+        self.catalog, self.context, self.limit = catalog, context, limit
+        # all probes before any encode: sounds are searchable before they are encoded
+        self.loop = WorkLoop(catalog, context, ("io", "encode"), batch=batch)
         self._stop = threading.Event()
-        self._reaped_at = 0.0
-        self._no_codec: SpressoError | None = None
-        self._no_codec_until = 0.0
+        self._backlog: dict[str, Backlog] = {}
+        self._count_again_at = 0.0
 
     def stop(self) -> None:
         """End after the batch that is in work; callable from a signal handler or another thread."""
         self._stop.set()
 
-    def run(self, until_idle: bool = True, on_event: Callable[[Event], None] | None = None) -> Summary:
-        """Do what is ready, all probes before any encode: sounds are searchable before they are encoded.
+    def run(self, on_event: Callable[[Event], None] | None = None) -> Summary:
+        """Do what is ready, until nothing is or `stop` is called.
 
         Args:
-            until_idle: return when nothing is ready; else go on until `stop`.
             on_event: called after every batch, outside of any transaction.
 
         Raises:
@@ -143,15 +129,10 @@ class EmbeddedRunner:
             lift_environment_pauses(session)
         done = 0
         while not self._stop.is_set() and (self.limit is None or done < self.limit):
-            self._reap()
-            claims = self._claim(self.batch if self.limit is None else min(self.batch, self.limit - done))
-            if not claims:
-                if until_idle:
-                    break
-                self._stop.wait(POLL_S)
-                continue
-            outcomes = execute_claims(self.catalog, claims, self.context)
-            done += len(claims)
+            outcomes = self.loop.next_batch(None if self.limit is None else self.limit - done)
+            if not outcomes:
+                break
+            done += len(outcomes)
             for outcome in outcomes:
                 summary.count(outcome)
             summary.elapsed_s = time.perf_counter() - started
@@ -163,7 +144,10 @@ class EmbeddedRunner:
         return summary
 
     def backlog(self) -> dict[str, Backlog]:
-        """What is waiting or running, by kind."""
+        """What is waiting or running, by kind. Of very many jobs not the latest number: counting must stay cheap."""
+        began = time.monotonic()
+        if began < self._count_again_at:
+            return self._backlog
         statement = (
             select(col(Job.kind), func.count(), func.sum(col(Job.cost_s)))
             .where(col(Job.status).in_(("queued", "running")))
@@ -171,54 +155,17 @@ class EmbeddedRunner:
         )
         with self.context.timings.measure("database"), self.catalog.read() as session:
             rows = session.connection().execute(statement).all()
-        return {kind: Backlog(number, float(seconds or 0.0)) for kind, number, seconds in rows}
-
-    def _claim(self, limit: int) -> list[queue.Claim]:
-        claims = self._claim_from("io", limit)
-        if claims or not self.context.can_encode:
-            return claims
-        return self._claim_from("encode", limit) if self._codec_is_loaded() else []
-
-    def _codec_is_loaded(self) -> bool:
-        """Load the codec before claiming, not after: whoever is killed while loading then held no job.
-
-        It is loaded only if there is something to encode; a failure is remembered for a minute.
-        """
-        if time.monotonic() < self._no_codec_until or not self._encodes_are_queued():
-            return False
-        try:
-            self.context.codec()
-        except SpressoError as error:
-            self._no_codec, self._no_codec_until = error, time.monotonic() + CODEC_RETRY_S
-            return False
-        self._no_codec = None
-        return True
-
-    def _encodes_are_queued(self) -> bool:
-        statement = select(col(Job.id)).where(col(Job.status) == "queued", col(Job.queue) == "encode").limit(1)
-        with self.context.timings.measure("database"), self.catalog.read() as session:
-            return session.connection().execute(statement).first() is not None
-
-    def _claim_from(self, name: str, limit: int) -> list[queue.Claim]:
-        with self.context.timings.measure("database"), self.catalog.session() as session:
-            return queue.claim_batch(
-                session, self.owner, lease_s=self.lease_s, queues=(name,), limit=limit, max_cost_s=self.batch_s
-            )
-
-    def _reap(self) -> None:
-        now = time.monotonic()
-        if self._reaped_at and now - self._reaped_at < REAP_EVERY_S:
-            return
-        self._reaped_at = now
-        with self.context.timings.measure("database"), self.catalog.session() as session:
-            reap(session)
+        self._backlog = {kind: Backlog(number, float(seconds or 0.0)) for kind, number, seconds in rows}
+        if sum(left.jobs for left in self._backlog.values()) > COUNT_ALWAYS:
+            self._count_again_at = began + COUNT_COST * (time.monotonic() - began)
+        return self._backlog
 
     def _conclude(self, summary: Summary) -> None:
         with self.catalog.read() as session:
             later = select(func.count()).where(col(Job.status) == "queued", col(Job.not_before) > database_now(session))
             summary.waiting = session.connection().execute(later).scalar_one()
             pauses = [pause for pause in paused_queues(session) if pause.paused_by == queue.ENVIRONMENT]
-        summary.blocked = self._no_codec
+        summary.blocked = self.loop.no_codec
         if summary.blocked is None and pauses:
             code, _, message = pauses[0].reason.partition(": ")
             summary.blocked = SpressoError(message, code=code)

@@ -1,29 +1,31 @@
-"""The task functions: the only code that does a job's work, whether the embedded runner or a Celery worker calls it."""
+"""The task functions: the only code that does a job's work, whoever claimed it."""
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from spresso_assets.catalog.engine import Catalog
 from spresso_assets.jobs import queue
 from spresso_assets.jobs.context import TaskContext
-from spresso_assets.jobs.encode_task import run_encodes
 from spresso_assets.jobs.outcome import Outcome
-from spresso_assets.jobs.owner import new_owner
-from spresso_assets.jobs.probe_task import run_probes
 from spresso_assets.jobs.queue import Claim
 
 Task = Callable[[Catalog, Sequence[Claim], TaskContext], list[Outcome]]
-TASKS: dict[str, Task] = {"probe": run_probes, "encode": run_encodes}
+# Kind -> module and function of its `Task`, imported when the first such job is there.
+TASKS = {
+    "probe": ("probe_task", "run_probes"),
+    "encode": ("encode_task", "run_encodes"),
+    "decode": ("decode_task", "run_decodes"),
+    "cut": ("cut_task", "run_cuts"),
+    "quantise": ("quantise_task", "run_quantises"),
+    "transcode": ("transcode_task", "run_transcodes"),
+}
 
 
-def execute(catalog: Catalog, job_uid: str, context: TaskContext, owner: str | None = None) -> Outcome:
-    """Claim one job and do it. A job that is not waiting (done, or running elsewhere) is a no-op, so that a message
-    that is delivered twice does no harm.
-    """
-    with catalog.session() as session:
-        claim = queue.claim_uid(session, owner or new_owner(), job_uid)
-    if claim is None:
-        return Outcome(job_uid, "", "skipped")
-    return execute_claims(catalog, [claim], context)[0]
+def task_of(kind: str) -> Task:
+    """The function that does jobs of a kind."""
+    module, name = TASKS[kind]
+    task: Task = getattr(import_module(f"spresso_assets.jobs.{module}"), name)
+    return task
 
 
 def execute_claims(catalog: Catalog, claims: Sequence[Claim], context: TaskContext) -> list[Outcome]:
@@ -35,7 +37,7 @@ def execute_claims(catalog: Catalog, claims: Sequence[Claim], context: TaskConte
     if not claims:
         return []
     try:
-        return TASKS[claims[0].kind](catalog, claims, context)
+        return task_of(claims[0].kind)(catalog, claims, context)
     except BaseException:
         with catalog.session() as session:
             queue.release(session, claims)

@@ -9,7 +9,6 @@ from spresso_assets.catalog.engine import Catalog, open_catalog
 from spresso_assets.catalog.models import Job, QueuePause
 from spresso_assets.errors import FaultKind, SpressoError
 from spresso_assets.jobs import queue
-from spresso_assets.jobs.control import pause_queue, resume_queue
 
 
 def enqueue_probes(catalog: Catalog, count: int, cost_s: float = 1.0) -> None:
@@ -169,26 +168,3 @@ def test_a_defect_of_ours_keeps_its_traceback(catalog: Catalog) -> None:
             assert queue.fail(session, claim, error) == "failed"
     row = job(catalog)
     assert row.error_code == "internal_error" and "KeyError" in (row.traceback or "")
-
-
-def test_claiming_by_uid_is_a_no_op_for_whoever_comes_second(catalog: Catalog) -> None:
-    enqueue_probes(catalog, 1)
-    uid = job(catalog).uid
-    with catalog.session() as session:
-        assert queue.claim_uid(session, "first", uid) is not None
-    with catalog.session() as session:
-        assert queue.claim_uid(session, "second", uid) is None
-
-
-def test_a_paused_queue_stops_workers_that_were_told_of_a_job(catalog: Catalog) -> None:
-    enqueue_probes(catalog, 1)
-    uid = job(catalog).uid
-    with catalog.session() as session:
-        pause_queue(session, "io", by="me")
-    with catalog.session() as session:
-        assert queue.claim_uid(session, "worker", uid) is None
-    with catalog.session() as session:
-        resume_queue(session, "io")
-    with catalog.session() as session:
-        claim = queue.claim_uid(session, "worker", uid)
-    assert claim is not None and claim.uid == uid

@@ -7,13 +7,12 @@ import pytest
 from sqlmodel import func, select
 
 from spresso_assets.catalog.engine import Catalog
-from spresso_assets.catalog.models import Asset, AssetText, Job, Rendition, SourceFile
+from spresso_assets.catalog.models import Asset, Job, Rendition, SourceFile
 from spresso_assets.catalog.renditions import get_payload
 from spresso_assets.catalog.search import search
 from spresso_assets.errors import ExitCode, SpressoError
 from spresso_assets.jobs.context import TaskContext
 from spresso_assets.jobs.runner import EmbeddedRunner, Event
-from spresso_assets.jobs.tasks import execute
 from tests.jobs.sounds import FakeCodec, InProcessProber, a_context, enqueue_files, register, write_sound
 
 
@@ -147,17 +146,6 @@ def test_a_limit_and_a_stop_end_the_run_early(catalog: Catalog, tmp_path: Path) 
     assert EmbeddedRunner(catalog, a_context(), limit=3).run().outcomes == {"probe": {"new": 3}}
     runner = EmbeddedRunner(catalog, a_context())
     assert runner.run(on_event=lambda _: runner.stop()).outcomes == {"probe": {"new": 1}}
-
-
-def test_a_message_that_is_delivered_twice_does_no_harm(catalog: Catalog, tmp_path: Path) -> None:
-    folder = tmp_path / "sfx"
-    write_sound(folder / "a.wav", seed=1)
-    enqueue_files(catalog, register(catalog, folder), folder)
-    with catalog.read() as session:
-        uid = session.exec(select(Job.uid)).one()
-    assert execute(catalog, uid, a_context()).what == "new"
-    assert execute(catalog, uid, a_context()).status == "skipped"
-    assert rows(catalog, Asset) == rows(catalog, AssetText) == 1
 
 
 def test_originals_are_never_written(catalog: Catalog, tmp_path: Path) -> None:
