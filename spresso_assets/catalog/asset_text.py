@@ -3,14 +3,30 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import CompoundSelect, Integer, Text, bindparam, cast, delete, literal, select, union_all
 from sqlmodel import Session, col
 
 from spresso_assets.catalog.models import Asset, AssetField, AssetTag, AssetText, SourceFile, Tag
 from spresso_assets.catalog.precedence import NAME_FIELDS, RESOLVED_FIELDS, UNSEARCHED_FIELDS
+from spresso_assets.catalog.stored_paths import path_from_stored
 
 SEPARATORS = re.compile(r"[\s_\-./\\+]+")
+# Paths, tags and fields without a column of their own, asked for at once; in the order in which they were added.
+PATH, TAG, FIELD = range(3)
+OF_ASSET = bindparam("asset", type_=Integer)
+WORDS: CompoundSelect[Any] = union_all(
+    select(
+        literal(PATH).label("kind"), col(SourceFile.id).label("place"), cast(SourceFile.rel_path, Text).label("text")
+    ).where(col(SourceFile.asset_id) == OF_ASSET, col(SourceFile.state) != "moved"),
+    select(literal(TAG), col(Tag.id), col(Tag.name))
+    .join(AssetTag, col(AssetTag.tag_id) == col(Tag.id))
+    .where(col(AssetTag.asset_id) == OF_ASSET),
+    select(literal(FIELD), col(AssetField.id), col(AssetField.value)).where(
+        col(AssetField.asset_id) == OF_ASSET, col(AssetField.field).not_in(RESOLVED_FIELDS)
+    ),
+).order_by("kind", "place")
 CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -59,30 +75,20 @@ def rebuild_text(session: Session) -> int:
 
 def _collect(session: Session, asset: Asset) -> dict[str, str]:
     assert asset.id is not None
-    connection = session.connection()
-    paths = connection.execute(
-        select(col(SourceFile.rel_path))
-        .where(col(SourceFile.asset_id) == asset.id, col(SourceFile.state) != "moved")
-        .order_by(col(SourceFile.id))
-    ).scalars()
+    found: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for kind, _, text in session.connection().execute(WORDS, {"asset": asset.id}):
+        found[kind].append(text)
+    paths, tags, extra = found
     folders, stems = [], []
-    for path in paths:
+    for path in map(path_from_stored, paths):
         folder, _, name = path.rpartition("/")
         folders.append(folder)
         stems.append(name.rpartition(".")[0] or name)
-    tags = connection.execute(
-        select(col(Tag.name)).join(AssetTag).where(col(AssetTag.asset_id) == asset.id).order_by(col(Tag.name))
-    ).scalars()
-    extra = connection.execute(
-        select(col(AssetField.value))
-        .where(col(AssetField.asset_id) == asset.id, col(AssetField.field).not_in(RESOLVED_FIELDS))
-        .order_by(col(AssetField.id))
-    ).scalars()
     resolved = [getattr(asset, field) for field in RESOLVED_FIELDS if field not in (*NAME_FIELDS, *UNSEARCHED_FIELDS)]
     return {
         "names": _joined([*(getattr(asset, field) for field in NAME_FIELDS), *stems]),
         "words": _joined([*resolved, *extra]),
-        "tags": _joined(list(tags)),
+        "tags": _joined(sorted(tags)),
         "paths": _joined(folders),
     }
 

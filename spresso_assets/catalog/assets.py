@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col
+from sqlmodel import Session, SQLModel, col
 
 from spresso_assets.catalog.asset_text import refresh_text
 from spresso_assets.catalog.columns import now_us
-from spresso_assets.catalog.models import Asset, AssetField, RawChunk, SourceFile
+from spresso_assets.catalog.models import Asset, AssetField, SourceFile
 from spresso_assets.catalog.precedence import RANK, RESOLVED_FIELDS
 from spresso_assets.errors import ExitCode, SpressoError
 
@@ -16,8 +16,22 @@ __all__ = ["find_asset", "link_source", "refresh_text", "resolve", "uid_of_hash"
 
 MAX_CHUNK_BYTES = 1 << 20
 MIN_PREFIX = 3
-# every column's default, made once
+# Every column's default, and statements: made once, as making them takes longer than running them.
 NEW_ASSET = Asset(uid="", audio_hash="", frames=0, duration=0.0, sample_rate=0, channels=0).model_dump(exclude={"id"})
+ASSETS, FIELDS, CHUNKS = (SQLModel.metadata.tables[name] for name in ("asset", "asset_field", "raw_chunk"))
+ADD_ASSET = {
+    dialect.name: module.insert(ASSETS).on_conflict_do_nothing(index_elements=["audio_hash"]).returning(ASSETS.c.id)
+    for dialect, module in ((sqlite.dialect, sqlite), (postgresql.dialect, postgresql))
+}
+ADD_FIELDS, ADD_CHUNKS = insert(FIELDS), insert(CHUNKS)
+FORGET_FIELDS = delete(FIELDS).where(FIELDS.c.source_file_id == bindparam("file"))
+FORGET_CHUNKS = delete(CHUNKS).where(CHUNKS.c.source_file_id == bindparam("file"))
+ASSET_OF_HASH = select(Asset).where(col(Asset.audio_hash) == bindparam("hash"))
+STATED = (
+    select(col(AssetField.field), col(AssetField.source), col(AssetField.value), col(AssetField.source_file_id))
+    .outerjoin(SourceFile, col(AssetField.source_file_id) == col(SourceFile.id))
+    .where(col(AssetField.asset_id) == bindparam("asset"), func.coalesce(col(SourceFile.state), "") != "moved")
+)
 
 
 def uid_of_hash(audio_hash: str) -> str:
@@ -41,6 +55,7 @@ def link_source(session: Session, source_file: SourceFile, probe: dict[str, Any]
         ``replaced``: another sound than before at this path; the former asset stays.
     """
     former_id = source_file.asset_id
+    first_time = former_id is None and source_file.probed_size is None
     asset, created = _asset_of(session, probe)
     assert asset.id is not None and source_file.id is not None
     if former_id == asset.id:
@@ -66,8 +81,8 @@ def link_source(session: Session, source_file: SourceFile, probe: dict[str, Any]
         }
     )
     session.add(source_file)
-    _store_fields(session, asset.id, source_file.id, probe.get("fields") or [])
-    _store_chunks(session, source_file.id, probe.get("raw_chunks") or [])
+    _store_fields(session, asset.id, source_file.id, probe.get("fields") or [], first_time)
+    _store_chunks(session, source_file.id, probe.get("raw_chunks") or [], first_time)
     resolve(session, asset.id)
     if former_id is not None and former_id != asset.id:
         resolve(session, former_id)
@@ -81,11 +96,7 @@ def resolve(session: Session, asset_id: int) -> bool:
     """
     session.flush()
     asset = session.get_one(Asset, asset_id)
-    rows = session.connection().execute(
-        select(col(AssetField.field), col(AssetField.source), col(AssetField.value), col(AssetField.source_file_id))
-        .outerjoin(SourceFile, col(AssetField.source_file_id) == col(SourceFile.id))
-        .where(col(AssetField.asset_id) == asset_id, func.coalesce(col(SourceFile.state), "") != "moved")
-    )
+    rows = session.connection().execute(STATED, {"asset": asset_id})
     best: dict[str, tuple[tuple[int, int], str]] = {}
     for field, source, value, file_id in rows:
         rank = (RANK.get(source, len(RANK)), file_id or 0)
@@ -142,7 +153,6 @@ def find_asset(session: Session, id_prefix: str) -> Asset:
 
 def _asset_of(session: Session, probe: dict[str, Any]) -> tuple[Asset, bool]:
     """The asset of a probe's hash, made if need be; two workers that meet the same new sound make one."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     audio_hash = probe["audio_hash"]
     values = NEW_ASSET | {
         "uid": uid_of_hash(audio_hash),
@@ -160,14 +170,9 @@ def _asset_of(session: Session, probe: dict[str, Any]) -> tuple[Asset, bool]:
         "created_at": now_us(),
         "updated_at": now_us(),
     }
-    made = session.connection().execute(
-        dialect.insert(Asset)
-        .values(values)
-        .on_conflict_do_nothing(index_elements=["audio_hash"])
-        .returning(col(Asset.id))
-    )
+    made = session.connection().execute(ADD_ASSET[session.get_bind().dialect.name], values)
     created = made.scalar_one_or_none() is not None
-    return session.execute(select(Asset).where(col(Asset.audio_hash) == audio_hash)).scalar_one(), created
+    return session.execute(ASSET_OF_HASH, {"hash": audio_hash}).scalar_one(), created
 
 
 def _retire_vanished(session: Session, asset_id: int, new_file_id: int) -> bool:
@@ -184,9 +189,12 @@ def _retire_vanished(session: Session, asset_id: int, new_file_id: int) -> bool:
     return True
 
 
-def _store_fields(session: Session, asset_id: int, file_id: int, fields: list[dict[str, Any]]) -> None:
+def _store_fields(
+    session: Session, asset_id: int, file_id: int, fields: list[dict[str, Any]], first_time: bool
+) -> None:
     connection = session.connection()
-    connection.execute(delete(AssetField).where(col(AssetField.source_file_id) == file_id))
+    if not first_time:
+        connection.execute(FORGET_FIELDS, {"file": file_id})
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for item in fields:
         value = _clean(str(item["value"]))
@@ -203,19 +211,20 @@ def _store_fields(session: Session, asset_id: int, file_id: int, fields: list[di
                 },
             )
     if rows:
-        connection.execute(insert(AssetField), list(rows.values()))
+        connection.execute(ADD_FIELDS, list(rows.values()))
 
 
-def _store_chunks(session: Session, file_id: int, chunks: list[tuple[str, bytes]]) -> None:
+def _store_chunks(session: Session, file_id: int, chunks: list[tuple[str, bytes]], first_time: bool) -> None:
     connection = session.connection()
-    connection.execute(delete(RawChunk).where(col(RawChunk.source_file_id) == file_id))
+    if not first_time:
+        connection.execute(FORGET_CHUNKS, {"file": file_id})
     rows = [
         {"source_file_id": file_id, "position": position, "chunk_id": _storable(chunk_id), "content": content}
         for position, (chunk_id, content) in enumerate(chunks)
         if len(content) <= MAX_CHUNK_BYTES
     ]
     if rows:
-        connection.execute(insert(RawChunk), rows)
+        connection.execute(ADD_CHUNKS, rows)
 
 
 def _clean(text: str) -> str:
