@@ -12,6 +12,7 @@ import typer
 from spresso_assets import __version__
 from spresso_assets.cli import (
     codec,
+    db,
     decode,
     demo,
     doctor,
@@ -19,6 +20,7 @@ from spresso_assets.cli import (
     evaluate,
     export,
     fields,
+    gc,
     ingest,
     init,
     jobs,
@@ -75,6 +77,8 @@ app.add_typer(jobs.app, name="jobs")
 app.command("worker")(worker.worker)
 app.add_typer(workers.app, name="workers")
 app.command("doctor")(doctor.doctor)
+app.add_typer(db.app, name="db")
+app.command("gc")(gc.gc)
 app.add_typer(codec.app, name="codec")
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(train.app, name="train")

@@ -40,8 +40,12 @@ def errors_without_code() -> list[str]:
 
 def finding_codes() -> set[str]:
     """Codes that only `spresso doctor` uses."""
-    tree = ast.parse((REPOSITORY / "spresso_assets/cli/checks.py").read_text(encoding="utf-8"))
-    codes = {text for call in _calls(tree, "Finding") for node in call.args[FINDING_CODE:] for text in _texts(node)}
+    codes = set()
+    for file in (REPOSITORY / "spresso_assets/cli/checks").glob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        codes |= {
+            text for call in _calls(tree, "Finding") for node in call.args[FINDING_CODE:] for text in _texts(node)
+        }
     return codes - {""} - set(error_codes())
 
 
