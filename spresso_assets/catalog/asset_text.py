@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Integer, Text, bindparam, cast, delete, literal, select, union_all
+from sqlalchemy import Executable, Integer, Text, bindparam, cast, delete, literal, select, union_all
 from sqlmodel import Session, col
 
 from spresso_assets.catalog.models import Asset, AssetField, AssetTag, AssetText, SourceFile, Tag
@@ -16,7 +16,7 @@ SEPARATORS = re.compile(r"[\s_\-./\\+]+")
 # Paths, tags and fields without a column of their own, asked for at once; in the order in which they were added.
 PATH, TAG, FIELD = range(3)
 OF_ASSET = bindparam("asset", type_=Integer)
-WORDS: CompoundSelect[Any] = union_all(
+WORDS: Executable = union_all(
     select(
         literal(PATH).label("kind"), col(SourceFile.id).label("place"), cast(SourceFile.rel_path, Text).label("text")
     ).where(col(SourceFile.asset_id) == OF_ASSET, col(SourceFile.state) != "moved"),
