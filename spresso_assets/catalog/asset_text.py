@@ -3,7 +3,6 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
 
 from sqlalchemy import Executable, Integer, Text, bindparam, cast, delete, literal, select, union_all
 from sqlmodel import Session, col
