@@ -72,9 +72,7 @@ def take(
 ) -> list[Report]:
     """Reconcile what the person named; wait a little for files that are still being written."""
     from spresso_assets.ingest.reconcile import preview, reconcile
-    from spresso_assets.ingest.settle import SettleTracker
 
-    tracker = SettleTracker()
     reports: list[tuple[int, str, Report]] = []
     seen: set[tuple[int | None, str]] = set()
     for path in paths:
@@ -86,7 +84,7 @@ def take(
                 reports.append((0, "", preview(path)))
                 continue
             seen.add((root_id, under))
-            options: dict[str, Any] = {"under": under, "settle_s": settle_s, "tracker": tracker, "dry_run": dry_run}
+            options: dict[str, Any] = {"under": under, "settle_s": settle_s, "dry_run": dry_run}
             reports.append((root_id, under, reconcile(catalog, root_id, on_ready, **options)))
         except SpressoError as error:
             if len(paths) == 1:
@@ -95,12 +93,12 @@ def take(
     deadline = time.monotonic() + settle_s + PATIENCE_S
     while not dry_run and any(report.settling for _, _, report in reports) and time.monotonic() < deadline:
         waits = [report.wait_s for _, _, report in reports if report.settling]
-        number = sum(len(report.settling) for _, _, report in reports)
+        number = sum(report.counts["settling"] for _, _, report in reports)
         state.out.note(f"waiting for {number} files that changed just now")
         time.sleep(min(max(min(waits), 0.05), max(deadline - time.monotonic(), 0.05)))
         for root_id, under, report in reports:
             if report.settling:
-                report.follow(reconcile(catalog, root_id, on_ready, under=under, settle_s=settle_s, tracker=tracker))
+                report.follow(reconcile(catalog, root_id, on_ready, under=under, settle_s=settle_s))
     for _, _, report in reports:
         report_problems(state, report)
         for rel_path, reason in report.settling:

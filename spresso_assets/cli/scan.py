@@ -94,18 +94,11 @@ def report_problems(state: State, report: Report) -> None:
 
 def headline(report: Report) -> str:
     """One line: what differs, and how much does not."""
-    counts = {
-        "new": len(report.new),
-        "waiting": report.waiting,
-        "changed": len(report.changed),
-        "moved": len(report.moved),
-        "back": len(report.back),
-        "missing": len(report.missing),
-        "unreadable": len(report.unreadable),
-        "settling": len(report.settling),
-    }
-    shown = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)
+    kinds = ("new", "waiting", "changed", "moved", "back", "missing", "ignored", "unreadable", "settling")
+    shown = ", ".join(f"{report.counts[kind]} {kind}" for kind in kinds if report.counts[kind])
     head = f"{report.root}: {shown + ', ' if shown else ''}{report.unchanged} unchanged"
+    if report.resumed:
+        head += " (went on where an interrupted scan had stopped)"
     return head + (" (dry run)" if report.dry_run else "")
 
 
@@ -116,7 +109,7 @@ def lines_of(report: Report) -> list[str]:
         lines.append(f"  moved    {format.printable(old)} -> {format.printable(new)}")
     for kind, paths in (("missing", report.missing), ("changed", report.changed), ("new", report.new)):
         lines += [f"  {kind.ljust(8)} {format.printable(path)}" for path in paths[:MOST_SHOWN]]
-        if len(paths) > MOST_SHOWN:
-            lines.append(f"  {kind.ljust(8)} ... and {len(paths) - MOST_SHOWN} more")
+        if (more := report.counts[kind] - MOST_SHOWN) > 0:
+            lines.append(f"  {kind.ljust(8)} ... and {more} more")
     lines += [f"  settling {format.printable(path)}: {reason}" for path, reason in report.settling[:MOST_SHOWN]]
     return lines

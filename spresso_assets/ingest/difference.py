@@ -1,14 +1,12 @@
 """What changed between the catalog and the disk: a pure function of both, so that every rule can be tested alone.
 
-A path that vanished and one that appeared are the same file when inode, size and modification time agree (a rename or
-a move: nothing needs to be read again), or when their names differ only in case or Unicode form and size and time
-agree (a share or a Mac that renumbers inodes). Anything else is decided by the sound itself, when it is read.
+It compares paths. That a path which vanished and one which appeared are the same file is found later, when all of the
+scope has been seen: see `moves`.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -16,23 +14,39 @@ from spresso_assets.ingest.settle import Signature
 
 # A handful of vanished files says nothing about a broken share, however small the root is.
 CAPS_FROM = 10
+# Not counted as there: what vanished, what was found again elsewhere, what the patterns leave out.
+ABSENT = frozenset({"missing", "moved", "ignored"})
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the catalog remembers of one path; the fields are those of `source_file`."""
+    """What the catalog remembers of one path; the fields are those of `source_file`.
+
+    Attributes:
+        probed: its sound is linked, as the file is now.
+        refused: it was read, and could not be.
+        queued: a job that reads it as it is now is waiting or running.
+    """
 
     id: int
     rel_path: str
+    folder_id: int | None
     state: str
     size: int
     mtime_ns: int
+    ctime_ns: int | None
     inode: int | None
     probed: bool
+    refused: bool = False
+    queued: bool = False
 
     def same_content(self, signature: Signature) -> bool:
-        """Whether size and time still agree: nobody wrote to the file."""
-        return self.size == signature.size and self.mtime_ns == signature.mtime_ns
+        """Whether nobody wrote to the file. Of one that could not be read also: whether nobody mended its permissions,
+        which changes neither its size nor its modification time.
+        """
+        if (self.size, self.mtime_ns) != (signature.size, signature.mtime_ns):
+            return False
+        return not self.refused or self.ctime_ns is None or self.ctime_ns == signature.ctime_ns
 
 
 @dataclass
@@ -42,90 +56,57 @@ class Difference:
     Attributes:
         same: unchanged and read before.
         unreadable: unchanged, and could not be read before.
-        waiting: unchanged, and not read yet: settling, or its job is queued.
+        queued: unchanged, and about to be read.
+        waiting: unchanged, and not read yet: settling, or left for later.
         new: paths that were never seen.
         changed: written to since they were read.
-        back: were missing and are here again, unchanged.
-        moved: the same file under another path, with its new path.
+        back: were absent and are here again, unchanged.
         gone: known and not there.
-        still_gone: were already missing.
+        still_gone: were absent already.
     """
 
     same: list[Known] = field(default_factory=list)
     unreadable: list[Known] = field(default_factory=list)
+    queued: list[Known] = field(default_factory=list)
     waiting: list[Known] = field(default_factory=list)
     new: list[str] = field(default_factory=list)
     changed: list[Known] = field(default_factory=list)
     back: list[Known] = field(default_factory=list)
-    moved: list[tuple[Known, str]] = field(default_factory=list)
     gone: list[Known] = field(default_factory=list)
     still_gone: list[Known] = field(default_factory=list)
 
-    def exceeds(self, cap: float, believed: int) -> bool:
-        """Whether more vanished than `cap` (a share) of the `believed` files of the whole root allows."""
-        return len(self.gone) > CAPS_FROM and len(self.gone) > cap * believed
 
-
-ABSENT = frozenset({"missing", "moved"})
+def exceeds(vanished: int, cap: float, believed: int) -> bool:
+    """Whether more vanished than `cap` (a share) of the `believed` files of the whole root allows."""
+    return vanished > CAPS_FROM and vanished > cap * believed
 
 
 def path_key(rel_path: str) -> str:
     """What file systems that fold case and Unicode forms take for the same name."""
+    if rel_path.isascii():
+        return rel_path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", rel_path).casefold())
 
 
 def difference(known: Iterable[Known], seen: Mapping[str, Signature]) -> Difference:
-    """Compare what the catalog knows with what a walk saw."""
+    """Compare what the catalog knows with what was seen. A file that is `offline` counts as what it was before."""
     result = Difference()
     by_path = {item.rel_path: item for item in known}
-    vanished: list[Known] = []
     for rel_path, item in by_path.items():
         signature = seen.get(rel_path)
         if signature is None:
-            vanished.append(item)
+            (result.still_gone if item.state in ABSENT else result.gone).append(item)
         elif not item.same_content(signature):
             result.changed.append(item)
-        elif item.state in ABSENT or item.state == "offline":
+        elif item.state in ABSENT:
             result.back.append(item)
-        elif item.state == "unreadable":
+        elif item.refused:
             result.unreadable.append(item)
         elif item.probed:
             result.same.append(item)
+        elif item.queued:
+            result.queued.append(item)
         else:
             result.waiting.append(item)
-    new = [rel_path for rel_path in seen if rel_path not in by_path]
-    matched = _match_moves(vanished, {rel_path: seen[rel_path] for rel_path in new})
-    for item in vanished:
-        if item.id in matched:
-            result.moved.append((item, matched[item.id]))
-        elif item.state in ABSENT:
-            result.still_gone.append(item)
-        else:
-            result.gone.append(item)
-    taken = set(matched.values())
-    result.new = [rel_path for rel_path in new if rel_path not in taken]
+    result.new = [rel_path for rel_path in seen if rel_path not in by_path]
     return result
-
-
-def _match_moves(vanished: list[Known], new: Mapping[str, Signature]) -> dict[int, str]:
-    """Known id -> new path, for pairs that are unambiguous on both sides."""
-    matched: dict[int, str] = {}
-    # A file that vanished just now is a better candidate than one that has been missing for a month.
-    for candidates in ([k for k in vanished if k.state not in ABSENT], [k for k in vanished if k.state in ABSENT]):
-        rest = {rel_path: signature for rel_path, signature in new.items() if rel_path not in matched.values()}
-        matched |= _pairs(
-            {k.id: (k.inode, k.size, k.mtime_ns) for k in candidates if k.inode},
-            {rel_path: (s.ino, s.size, s.mtime_ns) for rel_path, s in rest.items()},
-        )
-        rest = {rel_path: signature for rel_path, signature in rest.items() if rel_path not in matched.values()}
-        matched |= _pairs(
-            {k.id: (path_key(k.rel_path), k.size, k.mtime_ns) for k in candidates if k.id not in matched},
-            {rel_path: (path_key(rel_path), s.size, s.mtime_ns) for rel_path, s in rest.items()},
-        )
-    return matched
-
-
-def _pairs(old: Mapping[int, object], new: Mapping[str, object]) -> dict[int, str]:
-    often_old, often_new = Counter(old.values()), Counter(new.values())
-    where = {key: rel_path for rel_path, key in new.items() if often_new[key] == 1}
-    return {id_: where[key] for id_, key in old.items() if often_old[key] == 1 and key in where}

@@ -1,8 +1,9 @@
 """Bring the catalog's picture of a root up to date with the disk. A scan is the truth; everything else is a hint.
 
-One call walks the root outside of any transaction, decides, and then writes in short transactions of a few hundred
-rows. A file that is ready to be read gets its job in the same transaction as its row, through the `on_ready` hook:
-killed between two transactions, the next scan finds the rest.
+A scan looks first and decides then. Looking goes folder by folder outside of any transaction and notes what differs
+(`looking`); when everything has been seen, moves are recognised (`moves`), a share that is half mounted is told from an
+archive that was cleaned up (`guard` below), and only then is anything written (`applying`). Memory does not grow with
+the archive, and a scan that was killed goes on where it stopped (`runs`).
 
 Nothing is removed because it is absent. A vanished file is marked `missing`; when too many vanish at once, not even
 that: a share that is half mounted looks exactly like an archive that somebody emptied.
@@ -10,99 +11,38 @@ that: a share that is half mounted looks exactly like an archive that somebody e
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from sqlalchemy import select as sql_select
-from sqlmodel import col, select, update
+from sqlalchemy import delete, func, select, update
+from sqlmodel import Session, col
 
 from spresso_assets.catalog.columns import now_us
-from spresso_assets.catalog.models import SourceFile, WatchRoot
+from spresso_assets.catalog.models import ScanFind, ScanFolder, ScanStep, SourceFile, WatchRoot
 from spresso_assets.errors import SpressoError
-from spresso_assets.ingest.difference import ABSENT, Difference, Known, difference, path_key
+from spresso_assets.ingest import runs
+from spresso_assets.ingest.applying import Apply, Decider
+from spresso_assets.ingest.difference import ABSENT, exceeds
+from spresso_assets.ingest.folders import adopt_files
+from spresso_assets.ingest.freeze import freeze_parts, freeze_root, thaw
 from spresso_assets.ingest.globs import Rules
-from spresso_assets.ingest.mounts import sends_events
+from spresso_assets.ingest.looking import Look
+from spresso_assets.ingest.mounts import mounts_inside, silent_parts
+from spresso_assets.ingest.moves import match_moves
+from spresso_assets.ingest.report import Report
 from spresso_assets.ingest.roots import rules_of
-from spresso_assets.ingest.scan import Problem, offline, walk
-from spresso_assets.ingest.settle import Settled, SettleTracker, Signature, Writer, judge, writer_of
+from spresso_assets.ingest.runs import Run
+from spresso_assets.ingest.scan import Problem, offline, require_root, walk
 
 if TYPE_CHECKING:
-    from sqlmodel import Session
-
     from spresso_assets.catalog.engine import Catalog
 
-CHUNK = 400
-# The watcher lets young files also look complete from the inside. After a minute of quiet nobody is coming back to
-# finish them: they are read, and refused with a reason. Should they grow later, they are read again.
-COMPLETENESS_S = 60.0
+__all__ = ["ReadyHook", "Report", "outermost", "preview", "reconcile"]
 
 ReadyHook = Callable[["Session", SourceFile], object]
-_T = TypeVar("_T")
-
-
-@dataclass
-class Report:
-    """What one reconcile found; `record` is its JSON form.
-
-    `waiting` files were known and are not read yet, `ready` is how many files may be read now.
-    """
-
-    root: str
-    dry_run: bool = False
-    unchanged: int = 0
-    waiting: int = 0
-    new: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    moved: list[tuple[str, str]] = field(default_factory=list)
-    back: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    still_missing: int = 0
-    unreadable: list[str] = field(default_factory=list)
-    settling: list[tuple[str, str]] = field(default_factory=list)
-    wait_s: float = 0.0
-    ready: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-
-    def follow(self, later: Report) -> None:
-        """Take over what a later look at the same place found about the files that were still settling."""
-        self.settling, self.wait_s = later.settling, later.wait_s
-        self.ready += later.ready
-
-    def found_something(self) -> bool:
-        """Whether anything differs from what the catalog knew."""
-        return bool(self.new or self.changed or self.moved or self.back or self.missing or self.ready or self.problems)
-
-    def record(self) -> dict[str, Any]:
-        """Counts first, then the lists that a person may want to see."""
-        return {
-            "root": self.root,
-            "dry_run": self.dry_run,
-            "unchanged": self.unchanged,
-            "waiting": self.waiting,
-            "new": len(self.new),
-            "changed": len(self.changed),
-            "moved": len(self.moved),
-            "back": len(self.back),
-            "missing": len(self.missing),
-            "still_missing": self.still_missing,
-            "unreadable": len(self.unreadable),
-            "settling": len(self.settling),
-            "ready": self.ready,
-            "left_out": self.left_out,
-            "paths": {
-                "new": self.new,
-                "changed": self.changed,
-                "moved": [list(pair) for pair in self.moved],
-                "back": self.back,
-                "missing": self.missing,
-                "unreadable": self.unreadable,
-                "settling": [list(pair) for pair in self.settling],
-            },
-        }
 
 
 def reconcile(
@@ -110,69 +50,68 @@ def reconcile(
     root_id: int,
     on_ready: ReadyHook,
     *,
-    under: str = "",
+    under: str | Iterable[str] = "",
+    quick: bool = False,
     settle_s: float | None = None,
-    tracker: SettleTracker | None = None,
     accept_removals: bool = False,
     patient: bool = False,
     dry_run: bool = False,
+    patience_s: float = 60.0,
     clock: Callable[[], float] = time.time,
 ) -> Report:
-    """Compare one root (or its part `under`) with the catalog and write the difference.
+    """Compare one root, or parts of it, with the catalog and write the difference.
 
     Args:
         catalog: the open catalog.
         root_id: row id of the `watch_root`.
         on_ready: called with session and row for every file that may be read now, inside the transaction.
-        under: folder or file relative to the root; '' for all of it.
+        under: folder or file relative to the root, or several of them; '' for all of it.
+        quick: skip folders whose own time has not changed. A file that was written to in place, keeping its name, is
+            then only noticed if it was unfinished or unreadable before.
         settle_s: quiet time instead of the root's own.
-        tracker: remembers files over several calls; only needed where file times cannot be trusted.
         accept_removals: mark vanished files as missing however many they are.
         patient: wait for young files that look unfinished from the inside, instead of having them read and refused.
-        dry_run: find out and report, write nothing.
+        dry_run: find out and report, change nothing.
+        patience_s: how long to wait for another scan of this root to end.
         clock: seconds since 1970.
 
     Raises:
-        SpressoError: `root_offline` when the root is not there, or is empty and was not; `abort_cap` when more files
-            vanished than a working share can lose. Nothing was changed then, except the root's own state.
+        SpressoError: `root_offline` when the root is not there, or is empty and was not; its files are frozen then.
+            `abort_cap` when more files vanished than a working share can lose; nothing was changed. `scan_running`.
     """
     with catalog.read() as session:
         root = session.get_one(WatchRoot, root_id)
-        known, believed = _known(session, root_id, under)
-    path = Path(root.path)
+    path, rules = Path(root.path), rules_of(root)
     try:
-        found = walk(path, rules_of(root), under)
-        if not found.files and not found.unread_folders and not under and believed > 1 and not accept_removals:
-            raise offline(path, f"it is empty, and {believed} sounds were known in it")
-    except SpressoError as error:
-        if error.code == "root_offline" and not dry_run:
-            _set_root(catalog, root_id, state="offline")
+        require_root(path)
+    except SpressoError:
+        if not dry_run:
+            with catalog.session() as session:
+                freeze_root(session, root_id)
         raise
-    diff = difference(known, found.files)
-    _spare_unknown(diff, found.unknown)
-    report = Report(root.name, dry_run, left_out=dict(found.left_out), problems=list(found.problems))
-    if not accept_removals:
-        _apply_caps(diff, believed, root, report)
-    settle = root.settle_s if settle_s is None else settle_s
-    decide = _Decider(path, settle, tracker, clock, patient)
-    candidates: list[tuple[str, Known | None]] = [(rel_path, None) for rel_path in diff.new]
-    candidates += [(item.rel_path, item) for item in (*diff.changed, *diff.waiting)]
-    decisions = [(rel_path, item, decide(rel_path, found.files[rel_path])) for rel_path, item in candidates]
-    _fill_report(report, diff, decisions)
-    if dry_run:
-        return report
-    for chunk in _chunks(decisions):
+    adopt_files(catalog, root_id)
+    run = runs.begin(catalog, root_id, outermost(under), quick=quick, dry_run=dry_run, patience_s=patience_s)
+    report = Report(root.name, dry_run, run.quick, run.resumed)
+    report.take_summary(run.summary)
+    silent = silent_parts(mounts_inside(path, root.mode))
+    decide = Decider(path, root.settle_s if settle_s is None else settle_s, clock, patient, silent)
+    try:
+        if run.state == "looking":
+            Look(catalog, run, path, rules, report, accept_removals=accept_removals).go()
+            with catalog.session() as session:
+                _conclude(session, run)
+                if not accept_removals:
+                    _guard(session, run, root, report)
+        Apply(catalog, run, path, report, decide, on_ready).go()
         with catalog.session() as session:
-            _write_candidates(session, root_id, chunk, found.files, on_ready)
-    for moves in _chunks(diff.moved):
-        with catalog.session() as session:
-            _write_moves(session, moves, found.files, on_ready)
-    with catalog.session() as session:
-        _write_states(session, root_id, diff, on_ready)
-    if not under:
-        device = path.stat().st_dev
-        state = "active" if root.state == "offline" else root.state
-        _set_root(catalog, root_id, state=state, last_scan_at=now_us(), device_id=device)
+            _finish(session, run, path)
+    except SpressoError as error:
+        if error.code != "scan_taken_over":
+            _give_up(catalog, run, error)
+        raise
+    except BaseException:
+        runs.release(catalog, run)
+        raise
     return report
 
 
@@ -184,194 +123,113 @@ def preview(path: Path) -> Report:
     """
     folder, under = (path.resolve(), "") if path.is_dir() else (path.parent.resolve(), path.name)
     found = walk(folder, Rules(), under)
-    return Report(
-        folder.name,
-        dry_run=True,
-        new=sorted(found.files),
-        ready=len(found.files),
-        left_out=dict(found.left_out),
-        problems=list(found.problems),
-    )
+    report = Report(folder.name, dry_run=True)
+    report.note("new", *sorted(found.files))
+    report.counts["ready"] = len(found.files)
+    report.left_out = found.left_out
+    for problem in found.problems:
+        report.complain(problem)
+    return report
 
 
-class _Decider:
-    """Decides about one file after the other: quiet long enough, nobody writing, and complete when it is young."""
-
-    def __init__(
-        self,
-        root: Path,
-        settle_s: float,
-        tracker: SettleTracker | None,
-        clock: Callable[[], float],
-        patient: bool,
-    ) -> None:
-        self.root = root
-        self.settle_s = settle_s
-        self.tracker = tracker
-        self.clock = clock
-        self.patient = patient
-        self.sends_events = sends_events(root)
-
-    def __call__(self, rel_path: str, signature: Signature) -> Settled:
-        now = self.clock()
-        path = self.root / rel_path
-        since = self.tracker.observe(str(path), signature, now) if self.tracker else None
-        # Asking for a lease over the network is slow and not reliable: there only patience helps.
-        writer = writer_of(path) if self.sends_events else Writer.UNKNOWN
-        settled = judge(
-            now,
-            signature,
-            unchanged_since_s=since,
-            writer=writer,
-            settle_s=self.settle_s,
-            sends_events=self.sends_events,
-        )
-        quiet = now - max(signature.touched_s, 0.0)
-        if settled.ready and self.patient and 0 <= quiet < COMPLETENESS_S:
-            from spresso_assets.audio.probe import is_complete
-
-            complete = is_complete(path)
-            if not complete.complete:
-                return Settled(False, COMPLETENESS_S - quiet, f"not complete yet: {complete.reason}")
-        if settled.ready and self.tracker:
-            self.tracker.forget(str(path))
-        return settled
+def outermost(under: str | Iterable[str]) -> list[str]:
+    """Parts of a root without those that lie in another one, sorted."""
+    parts: list[str] = []
+    # '/' sorts a folder right before what is in it, and not behind 'folder-2'
+    for part in sorted({under} if isinstance(under, str) else set(under), key=lambda part: part.split("/")):
+        if not parts or not (parts[-1] == "" or part == parts[-1] or part.startswith(parts[-1] + "/")):
+            parts.append(part)
+    return parts
 
 
-_Decision = tuple[str, Known | None, Settled]
+def _conclude(session: Session, run: Run) -> None:
+    """Everything has been seen: recognise moves, and take files out of the freezer that are there again."""
+    runs.beat(session, run, state="applying")
+    match_moves(session, run.id, run.root_id)
+    if not run.dry_run:
+        freeze_parts(session, run.root_id, run.id)
+        thaw(session, run.root_id, run.id)
 
 
-def _known(session: Session, root_id: int, under: str) -> tuple[list[Known], int]:
-    """What the catalog knows below `under`, and how many files it believes to be in the whole root.
+def _guard(session: Session, run: Run, root: WatchRoot, report: Report) -> None:
+    """Whether what vanished can be believed; the scan ends here, and nothing was changed, if it must end.
 
-    Absent files come from everywhere: what vanished elsewhere yesterday may be what appears here today.
+    Raises:
+        SpressoError: `root_offline`, `abort_cap`.
     """
     f = SourceFile
-    columns = [f.id, f.rel_path, f.state, f.size, f.mtime_ns, f.inode, f.asset_id, f.probed_size, f.probed_mtime_ns]
-    rows = session.connection().execute(sql_select(*map(col, columns)).where(col(f.root_id) == root_id))
-    known = []
-    for row in rows:
-        id_, rel_path, state, size, mtime_ns, inode, asset_id, probed_size, probed_mtime_ns = tuple(row)
-        probed = asset_id is not None and (size, mtime_ns) == (probed_size, probed_mtime_ns)
-        known.append(Known(id_, rel_path, state, size, mtime_ns, inode, probed))
-    believed = sum(item.state not in ABSENT for item in known)
-    if under:
-        inside = under + "/"
-        known = [k for k in known if k.rel_path == under or k.rel_path.startswith(inside) or k.state in ABSENT]
-    return known, believed
-
-
-def _spare_unknown(diff: Difference, unknown: Callable[[str], bool]) -> None:
-    """Files in folders that could not be read are neither there nor gone."""
-    diff.gone = [item for item in diff.gone if not unknown(item.rel_path)]
-
-
-def _apply_caps(diff: Difference, believed: int, root: WatchRoot, report: Report) -> None:
-    vanished = len(diff.gone)
+    connection = session.connection()
+    believed = connection.execute(
+        select(func.count()).where(col(f.root_id) == run.root_id, col(f.state).not_in(ABSENT))
+    ).scalar_one()
+    unread = connection.execute(
+        select(col(ScanStep.folder_id))
+        .where(col(ScanStep.run_id) == run.id, col(ScanStep.state).in_(("unread", "offline")))
+        .limit(1)
+    ).first()
+    if run.whole and report.counts["seen"] == 0 and unread is None and believed > 1:
+        raise offline(Path(root.path), f"it is empty, and {believed} sounds were known in it")
+    is_gone = (col(ScanFind.run_id) == run.id, col(ScanFind.kind) == "gone")
+    vanished = connection.execute(select(func.count()).where(*is_gone)).scalar_one()
     percent = 100 * vanished / max(believed, 1)
     what = f"{vanished} of {believed} files ({percent:.0f} %) vanished"
     hint = f"Check the share; if it is intended: spresso scan {root.name} --accept-removals."
     details = {"vanished": vanished, "known": believed}
-    if diff.exceeds(root.abort_cap, believed):
-        raise SpressoError(
-            f"{what} from '{root.name}'", code="abort_cap", hint=f"Nothing was changed. {hint}", details=details
-        )
-    if diff.exceeds(root.removal_cap, believed):
+    if exceeds(vanished, root.abort_cap, believed):
+        hint = f"Nothing was changed. {hint}"
+        raise SpressoError(f"{what} from '{root.name}'", code="abort_cap", hint=hint, details=details)
+    if exceeds(vanished, root.removal_cap, believed):
         error = SpressoError(
             f"{what}; they are still counted as present", code="removal_cap", hint=hint, details=details
         )
-        report.problems.append(Problem("", error))
-        diff.gone = []
+        report.complain(Problem("", error))
+        # Their folders have to be looked at again, however quick the next scan is.
+        folders = select(col(ScanFind.folder_id)).where(*is_gone)
+        connection.execute(
+            update(ScanStep)
+            .where(col(ScanStep.run_id) == run.id, col(ScanStep.folder_id).in_(folders))
+            .values(mtime_ns=None, state="unread")
+        )
+        connection.execute(delete(ScanFind).where(*is_gone))
 
 
-def _fill_report(report: Report, diff: Difference, decisions: Sequence[_Decision]) -> None:
-    report.unchanged = len(diff.same)
-    report.waiting = len(diff.waiting)
-    report.new = diff.new
-    report.changed = [item.rel_path for item in diff.changed]
-    report.moved = [(item.rel_path, new) for item, new in diff.moved]
-    report.back = [item.rel_path for item in diff.back]
-    report.missing = [item.rel_path for item in diff.gone]
-    report.still_missing = sum(item.state == "missing" for item in diff.still_gone)
-    report.unreadable = [item.rel_path for item in diff.unreadable]
-    waiting = [(rel_path, settled) for rel_path, _, settled in decisions if not settled.ready]
-    report.settling = [(rel_path, settled.reason) for rel_path, settled in waiting]
-    report.wait_s = min((settled.wait_s for _, settled in waiting), default=0.0)
-    report.ready = len(decisions) - len(waiting)
-
-
-def _write_candidates(
-    session: Session, root_id: int, chunk: Sequence[_Decision], seen: dict[str, Signature], on_ready: ReadyHook
-) -> None:
-    paths = [rel_path for rel_path, _, _ in chunk]
-    # Another scan may have added some of them since we looked.
-    rows = session.exec(select(SourceFile).where(SourceFile.root_id == root_id, col(SourceFile.rel_path).in_(paths)))
-    existing = {row.rel_path: row for row in rows}
-    for rel_path, _, settled in chunk:
-        row = existing.get(rel_path)
-        if row is None:
-            signature = seen[rel_path]
-            row = SourceFile(
-                root_id=root_id,
-                rel_path=rel_path,
-                path_key=path_key(rel_path),
-                size=signature.size,
-                mtime_ns=signature.mtime_ns,
-            )
-            session.add(row)
-        _take_over(row, seen[rel_path])
-        row.state = "present" if settled.ready else "settling"
-        row.error_code = row.error_message = None
-        if settled.ready:
-            session.flush()
-            on_ready(session, row)
-
-
-def _write_moves(
-    session: Session, moves: Sequence[tuple[Known, str]], seen: dict[str, Signature], on_ready: ReadyHook
-) -> None:
-    from spresso_assets.ingest.place import follow_move
-
-    for item, rel_path in moves:
-        row = session.get_one(SourceFile, item.id)
-        row.rel_path = rel_path
-        row.path_key = path_key(rel_path)
-        _take_over(row, seen[rel_path])
-        row.state = "unreadable" if item.state == "unreadable" else "present"
-        session.flush()
-        follow_move(session, row)
-        if not item.probed and row.state == "present":
-            on_ready(session, row)
-
-
-def _write_states(session: Session, root_id: int, diff: Difference, on_ready: ReadyHook) -> None:
+def _finish(session: Session, run: Run, path: Path) -> None:
+    """Remember what the folders looked like, and close the run."""
+    if run.dry_run:
+        runs.end(session, run, "done")
+        return
+    f, s = ScanFolder.__table__, ScanStep.__table__  # type: ignore[attr-defined]
+    of_run = (s.c.run_id == run.id, s.c.folder_id == f.c.id)
+    connection = session.connection()
     now = now_us()
-    for ids in _chunks([item.id for item in diff.gone]):
-        session.exec(update(SourceFile).where(col(SourceFile.id).in_(ids)).values(state="missing", missing_since=now))
-    for item in diff.back:
-        row = session.get_one(SourceFile, item.id)
-        row.state, row.missing_since, row.last_seen = "present", None, now
-        if not item.probed:
-            on_ready(session, row)
-    for ids in _chunks([item.id for item in (*diff.same, *diff.unreadable)]):
-        session.exec(update(SourceFile).where(col(SourceFile.id).in_(ids)).values(last_seen=now))
+    connection.execute(
+        update(f)
+        .where(*of_run, s.c.state == "listed")
+        .values(
+            mtime_ns=s.c.mtime_ns,
+            inode=s.c.inode,
+            dev=s.c.dev,
+            is_mount=s.c.is_mount,
+            files=s.c.files,
+            is_there=True,
+            listed_at=now,
+        )
+    )
+    connection.execute(update(f).where(*of_run, s.c.state.in_(("unread", "offline"))).values(mtime_ns=None))
+    connection.execute(update(f).where(*of_run, s.c.state.in_(("gone", "twice"))).values(mtime_ns=None, is_there=False))
+    root = session.get_one(WatchRoot, run.root_id)
+    if run.whole:
+        root.last_scan_at = now
+        root.device_id = os.stat(path).st_dev
+        if root.state == "offline":
+            root.state = "active"
+        if not run.quick:
+            root.last_full_scan_at, root.full_scan_s = now, (now - run.started_at) / 1e6
+    runs.end(session, run, "done")
 
 
-def _take_over(row: SourceFile, signature: Signature) -> None:
-    now = now_us()
-    if (row.size, row.mtime_ns) != (signature.size, signature.mtime_ns) or row.stable_since is None:
-        row.stable_since = now
-    row.size, row.mtime_ns, row.ctime_ns = signature.size, signature.mtime_ns, signature.ctime_ns
-    row.dev, row.inode = signature.dev, signature.ino
-    row.last_seen = now
-    row.missing_since = None
-
-
-def _set_root(catalog: Catalog, root_id: int, **values: Any) -> None:
+def _give_up(catalog: Catalog, run: Run, error: SpressoError) -> None:
     with catalog.session() as session:
-        session.get_one(WatchRoot, root_id).sqlmodel_update(values)
-
-
-def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for at in range(0, len(items), CHUNK):
-        yield items[at : at + CHUNK]
+        if error.code == "root_offline" and not run.dry_run:
+            freeze_root(session, run.root_id)
+        runs.end(session, run, "failed", error.code)

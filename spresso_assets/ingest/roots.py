@@ -11,12 +11,14 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from spresso_assets.catalog.asset_text import refresh_text
+from spresso_assets.catalog.columns import iso_utc, now_us
 from spresso_assets.catalog.models import SourceFile, WatchRoot
 from spresso_assets.catalog.tables_files import ROOT_MODES
 from spresso_assets.errors import ExitCode, SpressoError
 from spresso_assets.ingest.difference import path_key
+from spresso_assets.ingest.freeze import release_jobs
 from spresso_assets.ingest.globs import Rules, Verdict
-from spresso_assets.ingest.mounts import backend_for
+from spresso_assets.ingest.mounts import backend_for, mounts_inside, reason_for
 from spresso_assets.ingest.place import tag_root
 
 SETTABLE = frozenset(
@@ -44,10 +46,8 @@ class RootSummary:
 
     def record(self) -> dict[str, Any]:
         """JSON form."""
-        from spresso_assets.catalog.columns import iso_utc
-
         fields = self.root.model_dump(exclude={"id", "device_id"})
-        for name in ("created_at", "last_scan_at", "last_event_at"):
+        for name in ("created_at", "last_scan_at", "last_full_scan_at", "last_event_at", "pause_expires_at"):
             fields[name] = iso_utc(fields[name]) if fields[name] is not None else None
         return {**fields, "files": self.files}
 
@@ -150,7 +150,35 @@ def change_root(session: Session, root: WatchRoot, **settings: Any) -> None:
         setattr(root, key, value)
     if "tags_from_dirs" in settings and root.id is not None:
         tag_root(session, root.id)
-    root.backend = backend_for(Path(root.path), root.mode)
+    detect_backend(root)
+
+
+def detect_backend(root: WatchRoot) -> bool:
+    """Find out anew how changes can be noticed in each part of a root; returns whether the answer is another one."""
+    path = Path(root.path)
+    before = (root.backend, root.mounts)
+    root.backend = backend_for(path, root.mode)
+    root.backend_reason = reason_for(path, root.mode)
+    root.mounts = [mount.record() for mount in mounts_inside(path, root.mode)]
+    return (root.backend, root.mounts) != before
+
+
+def pause_root(root: WatchRoot, by: str, reason: str = "", for_s: float | None = None) -> None:
+    """Leave a root alone: no scans and no events, until it is resumed or the time is over."""
+    root.state, root.paused_by, root.pause_reason = "paused", by, reason or None
+    root.pause_expires_at = None if for_s is None else now_us() + round(for_s * 1e6)
+
+
+def resume_root(root: WatchRoot) -> None:
+    """Watch and scan a root again."""
+    root.state = "active"
+    root.paused_by = root.pause_reason = root.pause_expires_at = None
+
+
+def is_paused(root: WatchRoot) -> bool:
+    """Whether a root is to be left alone now; a pause whose time is over does not count."""
+    over = root.pause_expires_at is not None and root.pause_expires_at <= now_us()
+    return root.state == "paused" and not over
 
 
 def find_root(session: Session, name_or_path: str) -> WatchRoot:
@@ -186,6 +214,7 @@ def root_of_path(session: Session, path: Path) -> tuple[WatchRoot, str] | None:
 def remove_root(session: Session, root: WatchRoot) -> None:
     """Forget a root and where its files lie. The files are not touched, and their sounds stay in the catalog."""
     assets = set(session.exec(select(SourceFile.asset_id).where(SourceFile.root_id == root.id))) - {None}
+    release_jobs(session, root.id or 0)
     session.delete(root)
     session.flush()
     for asset_id in assets:
@@ -247,6 +276,7 @@ def _absorb(session: Session, root: WatchRoot, other: WatchRoot) -> None:
         file.root_id = root.id or 0
         file.rel_path = prefix + file.rel_path
         file.path_key = path_key(file.rel_path)
+        file.folder_id = None  # the next scan knows
         session.add(file)
         assets.add(file.asset_id)
     session.flush()  # before the former root goes, which would take its files along

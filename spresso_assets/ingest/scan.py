@@ -1,4 +1,4 @@
-"""What lies in a root right now: one walk, nothing opened, nothing followed out of the root."""
+"""What lies in a root right now, folder by folder: nothing opened, nothing followed out of the root."""
 
 from __future__ import annotations
 
@@ -15,97 +15,68 @@ from spresso_assets.ingest.settle import Signature
 
 @dataclass(frozen=True)
 class Problem:
-    """One path that looks like a sound and cannot be taken; the walk goes on."""
+    """One path that looks like a sound and cannot be taken; the scan goes on."""
 
     rel_path: str
     error: SpressoError
 
 
 @dataclass
-class Walk:
-    """The result of `walk`.
+class Listing:
+    """What lies directly in one folder.
 
     Attributes:
-        files: relative path -> signature of every sound found.
-        problems: paths that look like sounds and are none, and folders that could not be read.
-        unread_folders: folders whose content is unknown; what was known below them is left alone.
+        files: relative path -> signature of every sound.
+        folders: relative paths of the folders that are not left out.
+        problems: paths that look like sounds and are none.
         left_out: reason -> how many files or links were not taken.
+        unread: why the folder could not be listed; its content is then unknown, and the rest is empty.
     """
 
     files: dict[str, Signature] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    unread_folders: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
-
-    def unknown(self, rel_path: str) -> bool:
-        """Whether `rel_path` lies in a folder that could not be read, so that its absence means nothing."""
-        return any(folder == "" or rel_path.startswith(folder + "/") for folder in self.unread_folders)
+    unread: SpressoError | None = None
 
 
-def walk(root: Path, rules: Rules, under: str = "") -> Walk:
-    """List the sounds in `root`, or only in its part `under` (a folder or a single file, relative, '' for all).
+def list_folder(root: Path, folder: str, rules: Rules) -> Listing:
+    """List the sounds and folders in `folder` (relative to the root, '' for the root itself).
 
     Symbolic links are not followed: what they point to is either in the root anyway or belongs to another root.
-    Hard links are ordinary files. A folder that is mounted twice (bind mounts) is walked once.
-
-    Raises:
-        SpressoError: `root_offline` when the root itself cannot be listed.
+    Hard links are ordinary files.
     """
-    found = Walk()
-    start = root / under
+    found = Listing()
     try:
-        first = start.lstat()
-        if stat_bits.S_ISDIR(first.st_mode):
-            os.scandir(start).close()
-    except FileNotFoundError:
-        if under and root.is_dir():
-            return found
-        raise offline(root) from None
+        with os.scandir(root / folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        if under:
-            found.problems.append(Problem(under, _unreadable(error)))
-            found.unread_folders.append(under)
-            return found
-        raise offline(root, str(error.strerror)) from None
-    if not stat_bits.S_ISDIR(first.st_mode):
-        _take(found, rules, root, under, first)
+        found.unread = unreadable(error)
         return found
-    visited = {(first.st_dev, first.st_ino)}
-    folders = [under]
-    while folders:
-        folder = folders.pop()
+    for entry in listed:
+        rel_path = f"{folder}/{entry.name}" if folder else entry.name
         try:
-            with os.scandir(root / folder) as entries:
-                listed = sorted(entries, key=lambda entry: entry.name)
+            seen = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue  # gone between listing and stat: as if it had never been listed
         except OSError as error:
-            found.problems.append(Problem(folder, _unreadable(error)))
-            found.unread_folders.append(folder)
+            found.problems.append(Problem(rel_path, unreadable(error)))
+            found.folders.append(rel_path)  # it may be one; then it is reported as unread, and what it held is kept
             continue
-        for entry in listed:
-            rel_path = f"{folder}/{entry.name}" if folder else entry.name
-            try:
-                seen = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # gone between listing and stat: as if it had never been listed
-            except OSError as error:
-                found.problems.append(Problem(rel_path, _unreadable(error)))
-                found.unread_folders.append(rel_path)
-                continue
-            if not stat_bits.S_ISDIR(seen.st_mode):
-                _take(found, rules, root, rel_path, seen)
-                continue
-            if rules.excluded_by(rel_path, is_dir=True) is not None:
-                found.left_out["in a folder that is left out"] += 1
-                continue
-            if suffix_of(rel_path) in AUDIO_SUFFIXES:
-                found.problems.append(Problem(rel_path, _not_a_file("a folder")))
-            if (seen.st_dev, seen.st_ino) not in visited:
-                visited.add((seen.st_dev, seen.st_ino))
-                folders.append(rel_path)
+        if not stat_bits.S_ISDIR(seen.st_mode):
+            take(found, rules, root, rel_path, seen)
+            continue
+        if rules.excluded_by(rel_path, is_dir=True) is not None:
+            found.left_out["in a folder that is left out"] += 1
+            continue
+        if suffix_of(rel_path) in AUDIO_SUFFIXES:
+            found.problems.append(Problem(rel_path, _not_a_file("a folder")))
+        found.folders.append(rel_path)
     return found
 
 
-def _take(found: Walk, rules: Rules, root: Path, rel_path: str, seen: os.stat_result) -> None:
+def take(found: Listing, rules: Rules, root: Path, rel_path: str, seen: os.stat_result) -> None:
+    """Put an entry that is no folder where it belongs; its folders are known to be in."""
     verdict = rules.file_verdict(rel_path)
     if not verdict.included:
         suffix = suffix_of(rel_path)
@@ -122,6 +93,49 @@ def _take(found: Walk, rules: Rules, root: Path, rel_path: str, seen: os.stat_re
         found.problems.append(Problem(rel_path, _not_a_file("a pipe, socket or device")))
 
 
+def require_root(root: Path) -> None:
+    """Raise `root_offline` when the root itself cannot be listed."""
+    try:
+        os.scandir(root).close()
+    except FileNotFoundError:
+        raise offline(root) from None
+    except OSError as error:
+        raise offline(root, str(error.strerror)) from None
+
+
+def walk(root: Path, rules: Rules, under: str = "") -> Listing:
+    """Everything in `root`, or in its part `under`, in one listing: for folders that no catalog knows.
+
+    Raises:
+        SpressoError: `root_offline` when the root itself cannot be listed.
+    """
+    require_root(root)
+    total = Listing()
+    start = (root / under).lstat()
+    if not stat_bits.S_ISDIR(start.st_mode):
+        take(total, rules, root, under, start)
+        return total
+    visited: set[tuple[int, int]] = set()
+    folders = [under]
+    while folders:
+        folder = folders.pop()
+        try:
+            seen = (root / folder).lstat()
+        except OSError:
+            continue
+        if (seen.st_dev, seen.st_ino) in visited:
+            continue  # mounted twice
+        visited.add((seen.st_dev, seen.st_ino))
+        listing = list_folder(root, folder, rules)
+        if listing.unread is not None:
+            total.problems.append(Problem(folder, listing.unread))
+        total.files |= listing.files
+        total.problems += listing.problems
+        total.left_out += listing.left_out
+        folders += listing.folders
+    return total
+
+
 def offline(root: Path, reason: str = "") -> SpressoError:
     """The root is not there, or is there and empty where it used to hold sounds."""
     return SpressoError(
@@ -133,7 +147,8 @@ def offline(root: Path, reason: str = "") -> SpressoError:
     )
 
 
-def _unreadable(error: OSError) -> SpressoError:
+def unreadable(error: OSError) -> SpressoError:
+    """A folder or an entry that the system does not let us see."""
     return SpressoError(
         f"cannot be listed: {error.strerror}",
         code="unreadable_file",

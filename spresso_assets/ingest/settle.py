@@ -20,6 +20,7 @@ NO_LEASE_S = 5.0
 NETWORK_S = 15.0
 CLOCK_SLACK_S = 2.0
 GROWING_S = 600.0
+MOST_INODE = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Signature:
     @classmethod
     def of(cls, stat: os.stat_result) -> Signature:
         """The signature of a file as `os.stat` or `DirEntry.stat` reports it."""
-        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev)
+        # inodes of some shares use all 64 bits; databases keep 63 and a sign
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino & MOST_INODE, stat.st_dev)
 
     @property
     def touched_s(self) -> float:
@@ -106,26 +108,41 @@ def judge(
     return Settled(False, needed - max(quiet, 0.0), f"changed {max(quiet, 0.0):.0f} s ago")
 
 
-class SettleTracker:
-    """Remembers since when each path has looked the same; restarts the clock when it does not.
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What is remembered of a file between two looks; all that it takes to judge it. Kept in its row, not in memory.
 
-    Only needed for files whose own times cannot be trusted; after a restart the clock of such a file starts again.
+    Attributes:
+        size: bytes. mtime_ns, ctime_ns, ino: as in `Signature`; None where it was not known.
+        since_s: seconds since 1970 at which it looked like this for the first time.
+        unfinished_since_s: at which it was first seen unfinished, None if it was not.
     """
 
-    def __init__(self) -> None:
-        self._seen: dict[str, tuple[Signature, float]] = {}
+    size: int
+    mtime_ns: int
+    ctime_ns: int | None
+    ino: int | None
+    since_s: float
+    unfinished_since_s: float | None = None
 
-    def observe(self, path: str, signature: Signature, now_s: float) -> float:
-        """Note what `path` looks like now; returns since when it has looked like this."""
-        known = self._seen.get(path)
-        if known is None or known[0] != signature:
-            self._seen[path] = (signature, now_s)
-            return now_s
-        return known[1]
+    def unchanged(self, signature: Signature) -> bool:
+        """Whether nothing at all happened to the file. The device is left aside: a share mounted anew has another."""
+        return (self.size, self.mtime_ns) == (signature.size, signature.mtime_ns) and (
+            (self.ctime_ns, self.ino) in ((signature.ctime_ns, signature.ino), (None, None))
+        )
 
-    def forget(self, path: str) -> None:
-        """Drop a path that is settled or gone."""
-        self._seen.pop(path, None)
+
+def observe(before: Observation | None, signature: Signature, now_s: float) -> Observation:
+    """The next observation of a file: its clock goes on while it looks the same, and starts again when it does not."""
+    unfinished = now_s if before is None or before.unfinished_since_s is None else before.unfinished_since_s
+    since = before.since_s if before is not None and before.unchanged(signature) else now_s
+    return Observation(signature.size, signature.mtime_ns, signature.ctime_ns, signature.ino, since, unfinished)
+
+
+def is_growing(observation: Observation, now_s: float) -> bool:
+    """Whether a file has been unfinished for so long that a person should know."""
+    since = observation.unfinished_since_s
+    return since is not None and now_s - since > GROWING_S
 
 
 def writer_of(path: str | bytes | os.PathLike[str]) -> Writer:

@@ -24,7 +24,6 @@ from spresso_assets.catalog.columns import now_us
 from spresso_assets.catalog.models import WatchRoot
 from spresso_assets.errors import SpressoError
 from spresso_assets.ingest.reconcile import ReadyHook, Report, reconcile
-from spresso_assets.ingest.settle import SettleTracker
 
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEvent
@@ -188,7 +187,6 @@ class Watcher:
         self.rescan_s = rescan_s
         self.names = names
         self.hints = Hints()
-        self._tracker = SettleTracker()
         self._watched: dict[int, _Watched] = {}
 
     def stop(self) -> None:
@@ -280,7 +278,7 @@ class Watcher:
 
     def _reconcile(self, root_id: int, watched: _Watched, under: str) -> None:
         try:
-            report = reconcile(self.catalog, root_id, self.on_ready, under=under, tracker=self._tracker, patient=True)
+            report = reconcile(self.catalog, root_id, self.on_ready, under=under, patient=True)
         except SpressoError as error:
             self._complain(watched, error)
             return

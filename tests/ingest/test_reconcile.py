@@ -104,7 +104,8 @@ def test_root_that_is_gone_or_emptied_is_offline_and_nothing_else_changes(librar
         with pytest.raises(SpressoError) as caught:
             library.scan()
         assert (caught.value.code, caught.value.exit_code) == ("root_offline", ExitCode.ROOT_OFFLINE)
-        assert dump(library) == before
+        frozen = [{**row, "state": "offline"} if "rel_path" in row else row for row in before]
+        assert dump(library) == frozen
         with library.catalog.read() as session:
             assert session.get_one(WatchRoot, library.root_id).state == "offline"
     library.folder.rmdir()
@@ -245,7 +246,7 @@ def test_originals_are_only_read(library: Library) -> None:
 def test_killed_between_two_transactions_the_next_scan_finds_the_rest(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spresso_assets.ingest.reconcile.CHUNK", 3)
+    monkeypatch.setattr("spresso_assets.ingest.applying.CHUNK", 3)
     for n in range(10):
         library.put(f"{n}.wav")
     honest, seen = library.ready, 0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spresso_assets.ingest.settle import Settled, SettleTracker, Signature, Writer, judge, writer_of
+from spresso_assets.ingest.settle import Settled, Signature, Writer, is_growing, judge, observe, writer_of
 
 NOW = 1_800_000_000.0
 
@@ -63,13 +64,30 @@ def test_a_file_from_the_future_is_judged_by_our_own_watching() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 10), st.integers(0, 3)), min_size=1, max_size=30))
-def test_tracker_counts_from_the_last_change(steps: list[tuple[float, int]]) -> None:
-    tracker, now, since, last = SettleTracker(), 0.0, 0.0, None
+def test_the_clock_of_a_file_starts_again_with_every_change(steps: list[tuple[float, int]]) -> None:
+    seen, now, since, last = None, 0.0, 0.0, None
     for pause, size in steps:
         now += pause
         if size != last:
             since, last = now, size
-        assert tracker.observe("a.wav", Signature(size, 0, 0, 1, 1), now) == since
+        seen = observe(seen, Signature(size, 0, 0, 1, 1), now)
+        assert seen.since_s == since
+        assert seen.unfinished_since_s == pytest.approx(steps[0][0]), "unfinished since the first look"
+
+
+@pytest.mark.parametrize("change", [{"ctime_ns": 1}, {"ino": 2}, {"mtime_ns": 1}, {"size": 3}])
+def test_any_sign_of_a_writer_starts_the_clock_again(change: dict[str, int]) -> None:
+    first = Signature(10, 0, 0, 1, 1)
+    seen = observe(observe(None, first, 1.0), replace(first, **change), 5.0)
+    assert seen.since_s == 5.0
+    assert observe(seen, replace(first, **change, dev=9), 7.0).since_s == 5.0, "a share mounted anew is no writer"
+
+
+def test_after_ten_minutes_a_file_is_growing() -> None:
+    seen = observe(None, Signature(10, 0, 0, 1, 1), 100.0)
+    later = observe(seen, Signature(11, 0, 0, 1, 1), 650.0)
+    assert not is_growing(later, 699.0)
+    assert is_growing(later, 701.0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="read leases are a Linux feature")

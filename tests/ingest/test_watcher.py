@@ -108,7 +108,7 @@ def test_root_that_goes_away_and_comes_back(instant: Library) -> None:
         instant.folder.rename(away)
         watching.until(lambda: bool(watching.problems))
         assert watching.problems == [("sfx", "root_offline")]
-        assert instant.states() == {"a.wav": "present"}
+        assert instant.states() == {"a.wav": "offline"}
         away.rename(instant.folder)
         instant.put("b.wav")
         wait_for(lambda: instant.states().get("b.wav") == "present")
