@@ -127,7 +127,7 @@ class Account:
     double: list[str] = field(default_factory=list)
     corrupt: list[str] = field(default_factory=list)
     active: int = 0
-    failed: int = 0
+    failed: list[str] = field(default_factory=list)
 
     @property
     def drained(self) -> bool:
@@ -152,8 +152,12 @@ def account(catalog: Catalog, folder: Path) -> Account:
         counted = session.execute(select(col(Job.status), func.count()).group_by(col(Job.status)))
         statuses = {status: number for status, number in counted}
         corrupt = _corrupt(session)
+        given_up = session.execute(
+            select(col(Job.kind), col(Job.error_code), col(Job.message)).where(col(Job.status) == "failed")
+        )
+        failed = [f"{kind} {code}: {message}" for kind, code, message in given_up]
     active = statuses.get("queued", 0) + statuses.get("running", 0)
-    return Account(len(files), sorted(files - kept), double, corrupt, active, statuses.get("failed", 0))
+    return Account(len(files), sorted(files - kept), double, corrupt, active, failed)
 
 
 def _done_twice(session: Session) -> list[str]:
