@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spresso_assets.cli import format
-from spresso_assets.cli.state import state_of
+from spresso_assets.cli.state import State, state_of
 from spresso_assets.errors import ExitCode, SpressoError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from spresso_assets.catalog.engine import Catalog
+    from spresso_assets.cli.output import Progress
+    from spresso_assets.jobs.deliver import Request
 
 
 def decode(
@@ -25,6 +36,7 @@ def decode(
     steps: Annotated[int | None, typer.Option(min=1, help="Solver steps instead of the quality's own.")] = None,
     form: Annotated[str, typer.Option("--format", help="wav or flac, when no file name says it.")] = "wav",
     bit_depth: Annotated[int, typer.Option(help="16, 24, or 32 (float).")] = 24,
+    workers: Annotated[bool, typer.Option("--workers", help="Let background workers decode; no model here.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, write nothing.")] = False,
 ) -> None:
@@ -54,7 +66,11 @@ def decode(
             if len(ids) == 1:
                 raise
             state.out.failure(id_, error)
-    codec = None if dry_run else state.codec()
+    codec = None if dry_run or workers else state.codec()
+    orders: dict[tuple[str, int], Request | SpressoError] = {}
+    if workers and not dry_run:
+        # all are asked for before the first is waited for: several workers share them
+        orders = _order(state, catalog, plan, profile=profile, seed=seed, quality=quality, steps=steps)
     records: list[dict[str, Any]] = []
     with state.out.progress("decoding", "sounds") as progress:
         for number, (uid, variation, target) in enumerate(plan):
@@ -64,12 +80,13 @@ def decode(
                     raise SpressoError(
                         f"{target} exists already", code="target_exists", hint="Say --force to replace it."
                     )
-                if codec is None:
+                if dry_run:
                     records.append({"asset": uid, "path": str(target), "dry_run": True})
                     continue
+                decoder = codec or _fetch(catalog, orders[uid, variation], progress, target.name)
                 decoded = decode_asset(
                     catalog,
-                    codec,
+                    decoder,
                     uid,
                     profile=profile,
                     seed=seed,
@@ -121,3 +138,63 @@ def _plan(
         (asset.uid, n, folder / f"{stem}{f'_{first + n}' if variations > 1 or seed is not None else ''}.{form.lower()}")
         for n in range(variations)
     ]
+
+
+def _order(
+    state: State, catalog: Catalog, plan: list[tuple[str, int, Path]], **how: Any
+) -> dict[tuple[str, int], Request | SpressoError]:
+    """Ask the workers for everything, and wake them up; what cannot be asked for fails when its turn comes."""
+    from spresso_assets.jobs.deliver import request_decode
+    from workers.doorbell import ring
+
+    orders: dict[tuple[str, int], Request | SpressoError] = {}
+    for uid, variation, _ in plan:
+        try:
+            orders[uid, variation] = request_decode(catalog, uid, variation=variation, format="wav32", **how)
+        except SpressoError as error:
+            orders[uid, variation] = error
+    if state.settings.broker_url is not None:
+        asked = [order for order in orders.values() if not isinstance(order, SpressoError)]
+        ring((order.job_uid, "decode") for order in asked if order.job_uid)
+    return orders
+
+
+def _fetch(catalog: Catalog, order: Request | SpressoError, progress: Progress, name: str) -> _Delivered:
+    """Wait for one order."""
+    if isinstance(order, SpressoError):
+        raise order
+    from sqlmodel import col, select
+
+    from spresso_assets.catalog.models import CodecModel, EncodeProfile
+    from spresso_assets.jobs.deliver import Waiting, wait_for_delivery
+
+    def show(waiting: Waiting) -> None:
+        progress.update(waiting.progress, 1.0, waiting.hindrance or f"{name}, {waiting.status}", "workers")
+
+    delivery = wait_for_delivery(catalog, order, on_waiting=show)
+    with catalog.read() as session:
+        model = session.exec(
+            select(CodecModel)
+            .join(EncodeProfile, col(EncodeProfile.model_id) == col(CodecModel.id))
+            .where(EncodeProfile.name == order.profile, CodecModel.weights_sha256 == order.weights_sha256)
+        ).one()
+    return _Delivered(model.name, model.weights_sha256, delivery.content)
+
+
+@dataclass
+class _Delivered:
+    """Stands in for the decoder where a worker has decoded already; the file is then made as ever."""
+
+    name: str
+    weights_sha256: str
+    content: bytes
+
+    def decode_stream(
+        self, payload: bytes, seed: int = 0, steps: int | None = None, quality: str = "default"
+    ) -> Iterator[NDArray[np.float32]]:
+        """The delivered samples, block by block."""
+        import soundfile
+
+        with soundfile.SoundFile(io.BytesIO(self.content)) as sound:
+            for block in sound.blocks(1 << 16, dtype="float32", always_2d=True):
+                yield block.T

@@ -1,7 +1,8 @@
-"""Encode: read sounds, run the codec over all of them, keep each payload in the transaction that ends its job."""
+"""Encode: read sounds, run the codec over them, keep each payload in the transaction that ends its job."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlmodel import Session
@@ -16,11 +17,15 @@ from spresso_assets.jobs.closing import close_each
 from spresso_assets.jobs.context import Audio, TaskContext
 from spresso_assets.jobs.faults import about_the_model, as_spresso_error
 from spresso_assets.jobs.keeper import LeaseKeeper
+from spresso_assets.jobs.memory import fill, free_device_memory, out_of_memory
 from spresso_assets.jobs.outcome import Outcome
 from spresso_assets.jobs.queue import Claim
 from spresso_assets.jobs.source import Source, source_of_asset
 
 ALREADY = "already"
+# From here on a sound is read twice, block by block, instead of once as a whole: long before it hurts.
+STREAM_FROM_S = 30.0
+STREAM_FROM_SAMPLES = 1 << 24  # of all channels: 64 MB
 
 
 @dataclass
@@ -29,7 +34,6 @@ class _Work:
 
     asset: Asset
     source: Source | None = None
-    audio: tuple[Audio, int] | None = None
     payload: bytes | None = None
     fault: BaseException | None = None
     done_before: bool = False
@@ -37,6 +41,9 @@ class _Work:
     @property
     def alive(self) -> bool:
         return self.fault is None and not self.done_before
+
+
+Encode = Callable[[TaskContext, EncodeProfile, Sequence[_Work]], None]
 
 
 def run_encodes(catalog: Catalog, claims: Sequence[Claim], context: TaskContext) -> list[Outcome]:
@@ -50,9 +57,7 @@ def run_encodes(catalog: Catalog, claims: Sequence[Claim], context: TaskContext)
         try:
             if any(work.alive for work in works):
                 _require_weights(context, profile, weights)
-            with timings.measure("reading"):
-                _read(works)
-            _encode(context, profile, works)
+                _encode(context, profile, works)
         except SpressoError as error:
             for work in works:
                 work.fault = work.fault or error
@@ -91,59 +96,132 @@ def _require_weights(context: TaskContext, profile: EncodeProfile, weights: str)
         )
 
 
-def _read(works: Sequence[_Work]) -> None:
-    """Read each file, in this process: its probe has decoded every one of these samples in a child before."""
-    from spresso_assets.audio.read import read_audio
-
-    for work in works:
-        if not work.alive:
-            continue
-        assert work.source is not None
-        try:
-            work.source.check()
-            sound = read_audio(work.source.path)
-            work.source.check()
-            work.audio = (sound.samples, sound.sample_rate)
-        except (SpressoError, OSError, MemoryError) as error:
-            work.fault = error
-
-
 def _encode(context: TaskContext, profile: EncodeProfile, works: Sequence[_Work]) -> None:
-    """One call for the batch. Where that fails, one call each: a sound that cannot be encoded harms no other."""
-    ready = [work for work in works if work.audio is not None]
+    """Long sounds one by one as streams, the others in groups that fit into memory, similar lengths together."""
+    alive = [work for work in works if work.alive]
+    streams = getattr(context.codec(), "encode_stream", None) is not None
+    long = [work for work in alive if streams and _is_long(work.asset)]
+    for work in long:
+        _encode_group(context, profile, [work], _encode_stream)
+    short = [work for work in alive if work not in long]
+    for group in fill([work.asset.duration for work in short], context.batch_s):
+        _encode_group(context, profile, [short[at] for at in group], _encode_together)
+
+
+def _is_long(asset: Asset) -> bool:
+    """Whether a sound is better not held in memory as a whole."""
+    return asset.duration > STREAM_FROM_S or asset.frames * asset.channels > STREAM_FROM_SAMPLES
+
+
+def _encode_group(context: TaskContext, profile: EncodeProfile, works: Sequence[_Work], encode: Encode) -> None:
+    """Encode together; where that fails, in halves or alone: a sound that cannot be encoded harms no other."""
+    ready = [work for work in works if work.alive]
     if not ready:
         return
-    try:
-        _encode_together(context, profile, ready)
-    except Exception as error:
-        fault = about_the_model(as_spresso_error(error))
-        if fault.kind is FaultKind.ENVIRONMENT or len(ready) == 1:
-            for work in ready:
-                work.fault = fault if fault.kind is FaultKind.ENVIRONMENT else error
-            return
+    error = _attempt(context, profile, ready, encode)
+    if error is None:
+        return
+    fault = about_the_model(as_spresso_error(error))
+    if fault.kind is FaultKind.ENVIRONMENT:
         for work in ready:
-            try:
-                _encode_together(context, profile, [work])
-            except Exception as own_error:
-                work.fault = own_error
-    finally:
-        for work in works:
-            work.audio = None
+            work.fault = fault
+    elif len(ready) == 1:
+        ready[0].fault = error
+    elif out_of_memory(error):
+        free_device_memory()
+        middle = len(ready) // 2
+        # what did not fit now will not fit in the next batch either
+        context.batch_s = min(context.batch_s, max(work.asset.duration for work in ready) * middle)
+        _encode_group(context, profile, ready[:middle], encode)
+        _encode_group(context, profile, ready[middle:], encode)
+    else:
+        for work in ready:
+            _encode_group(context, profile, [work], encode)
+
+
+def _attempt(
+    context: TaskContext, profile: EncodeProfile, works: Sequence[_Work], encode: Encode
+) -> BaseException | None:
+    """What went wrong, if anything. It is returned to be dealt with when all that it refers to is free again."""
+    try:
+        encode(context, profile, works)
+    except Exception as error:
+        return error.with_traceback(None) if out_of_memory(error) else error
+    return None
 
 
 def _encode_together(context: TaskContext, profile: EncodeProfile, works: Sequence[_Work]) -> None:
-    codec = context.codec()
-    sounds = [work.audio for work in works if work.audio is not None]
-    before = dict(getattr(codec, "timings", {}))
-    started = time.perf_counter()
-    payloads = codec.encode_many(sounds, operating_point(profile), profile.channel_mode)
-    elapsed = time.perf_counter() - started
-    # a codec that keeps its own times tells resampling apart; the rest of the call is the network
-    resampling = getattr(codec, "timings", {}).get("resampling", 0.0) - before.get("resampling", 0.0)
-    context.timings.add("resampling", resampling)
-    context.timings.add("network", elapsed - resampling)
-    for work, payload in zip(works, payloads, strict=True):
+    sounds: list[tuple[Audio, int]] = []
+    ready: list[_Work] = []
+    with context.timings.measure("reading"):
+        for work in works:
+            if (sound := _read(work)) is not None:
+                sounds.append(sound)
+                ready.append(work)
+    if not ready:
+        return
+    with _network_time(context):
+        payloads = context.codec().encode_many(sounds, operating_point(profile), profile.channel_mode)
+    for work, payload in zip(ready, payloads, strict=True):
         work.payload = payload
+
+
+def _read(work: _Work) -> tuple[Audio, int] | None:
+    """A whole sound, in this process: its probe has decoded every one of these samples in a child before."""
+    from spresso_assets.audio.read import read_audio
+
+    assert work.source is not None
+    try:
+        work.source.check()
+        sound = read_audio(work.source.path)
+        work.source.check()
+    except (SpressoError, OSError) as error:
+        work.fault = error
+        return None
+    return sound.samples, sound.sample_rate
+
+
+def _encode_stream(context: TaskContext, profile: EncodeProfile, works: Sequence[_Work]) -> None:
+    from spresso_assets.audio.read import iter_blocks
+
+    (work,) = works
+    assert work.source is not None
+    source = work.source
+
+    def blocks() -> Iterator[Audio]:
+        opened = iter_blocks(source.path)
+        while True:
+            with context.timings.measure("reading"):
+                block = next(opened, None)
+            if block is None:
+                return
+            yield block
+
+    source.check()
+    encode_stream = context.codec().encode_stream  # type: ignore[attr-defined]
+    with _network_time(context):
+        payload = encode_stream(blocks, work.asset.sample_rate, operating_point(profile), profile.channel_mode)
+    source.check()
+    work.payload = payload
+
+
+@contextmanager
+def _network_time(context: TaskContext) -> Iterator[None]:
+    """Book the block's time as that of the network, but for resampling and reading that happen within."""
+    codec, timings = context.codec(), context.timings
+
+    def elsewhere() -> tuple[float, float]:
+        return getattr(codec, "timings", {}).get("resampling", 0.0), timings.seconds.get("reading", 0.0)
+
+    resampling, reading = elsewhere()
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        elapsed = time.perf_counter() - started
+        resampled, read = elsewhere()
+        timings.add("resampling", resampled - resampling)
+        timings.add("network", elapsed - (resampled - resampling) - (read - reading))
 
 
 def _write(session: Session, claim: Claim, work: _Work, profile: EncodeProfile) -> Outcome:

@@ -3,6 +3,7 @@
 import errno
 
 from spresso_assets.errors import ExitCode, FaultKind, SpressoError
+from spresso_assets.jobs.memory import memory_fault
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -29,13 +30,8 @@ def as_spresso_error(error: BaseException) -> SpressoError:
     """
     if isinstance(error, SpressoError):
         return error
-    if isinstance(error, MemoryError):
-        return SpressoError(
-            "Not enough memory for this sound",
-            code="out_of_memory",
-            hint="Close other programs, or run with fewer workers; it will be tried again",
-            kind=FaultKind.RETRYABLE,
-        )
+    if (about_memory := memory_fault(error)) is not None:
+        return about_memory
     if isinstance(error, OSError):
         full = error.errno in FULL
         where = f"{error.filename}: " if error.filename else ""

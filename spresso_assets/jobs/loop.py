@@ -7,14 +7,17 @@ from spresso_assets.catalog.engine import Catalog
 from spresso_assets.errors import SpressoError
 from spresso_assets.jobs import queue
 from spresso_assets.jobs.context import TaskContext
+from spresso_assets.jobs.deliver import forget_expired
 from spresso_assets.jobs.outcome import Outcome
 from spresso_assets.jobs.owner import new_owner
 from spresso_assets.jobs.queue import Claim
 from spresso_assets.jobs.reaper import reap
+from spresso_assets.jobs.roster import forget_dead
 from spresso_assets.jobs.tasks import execute_claims
 
 BATCH = 16
 REAP_EVERY_S = 5.0
+TIDY_EVERY_S = 60.0
 CODEC_RETRY_S = 60.0
 NEED_CODEC = frozenset({"decode", "encode"})  # queues
 # Who waits for a decode waits for one batch of other work at most: so long may it take, once its speed is known.
@@ -44,7 +47,7 @@ class WorkLoop:
         self.owner = owner or new_owner()
         self.no_codec: SpressoError | None = None  # why encoding and decoding wait, if they do
         self._no_codec_until = 0.0
-        self._reaped_at = 0.0
+        self._reaped_at = self._tidied_at = 0.0
         self._turn_s = FIRST_TURN_S
 
     def next_batch(self, limit: int | None = None) -> list[Outcome]:
@@ -129,3 +132,7 @@ class WorkLoop:
         self._reaped_at = now
         with self.context.timings.measure("database"), self.catalog.session() as session:
             reap(session)
+            if now - self._tidied_at > TIDY_EVERY_S:
+                self._tidied_at = now
+                forget_dead(session)
+                forget_expired(session)

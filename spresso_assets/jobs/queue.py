@@ -10,11 +10,12 @@ import random
 import traceback as tracebacks
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, or_, select, text, update
+from sqlalchemy import ColumnElement, CursorResult, Update, bindparam, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col
+from sqlmodel import Session, SQLModel, col
 
 from spresso_assets.catalog.columns import new_uid, now_us
 from spresso_assets.catalog.engine import database_now
@@ -34,6 +35,7 @@ QUEUE_OF_KIND = {
     "quantise": "encode",  # stored continuous latents into codes
     "transcode": "encode",  # a decoded rendition encoded again: second generation
 }
+ACTIVE = ("queued", "running")
 LEASE_S = 120.0
 BACKOFF_BASE_S, BACKOFF_FACTOR, BACKOFF_CAP_S = 5.0, 4.0, 3600.0
 ENVIRONMENT_PAUSE_S = 300.0
@@ -44,7 +46,15 @@ WAIT_S = 300.0
 WINDOW = 4
 ENVIRONMENT = "environment"  # who paused a queue because no job could have worked
 TRACEBACK_CHARACTERS = 5000
-NEW_JOB = Job(kind="", dedupe_key="", queue="").model_dump(exclude={"id"})  # every column's default, made once
+# Every column's default, and statements: made once, as making them takes longer than running them.
+NEW_JOB = Job(kind="", dedupe_key="", queue="").model_dump(exclude={"id"})
+JOBS = SQLModel.metadata.tables["job"]
+ADD_JOB = {
+    dialect.name: module.insert(JOBS)
+    .on_conflict_do_nothing(index_elements=["dedupe_key"], index_where=text(ACTIVE_JOB))
+    .returning(JOBS.c.uid)
+    for dialect, module in ((sqlite.dialect, sqlite), (postgresql.dialect, postgresql))
+}
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,6 @@ def enqueue(
     Returns:
         the new job's uid, None if an active job has the same ``dedupe_key``.
     """
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     values = NEW_JOB | {
         "uid": new_uid(),
         "kind": kind,
@@ -115,13 +124,7 @@ def enqueue(
         "trigger": trigger,
         "created_at": now_us(),
     }
-    statement = (
-        dialect.insert(Job)
-        .values(values)
-        .on_conflict_do_nothing(index_elements=["dedupe_key"], index_where=text(ACTIVE_JOB))
-        .returning(col(Job.uid))
-    )
-    return session.connection().execute(statement).scalar_one_or_none()
+    return session.connection().execute(ADD_JOB[session.get_bind().dialect.name], values).scalar_one_or_none()
 
 
 def claim(
@@ -131,11 +134,20 @@ def claim(
     return next(iter(claim_batch(session, owner, lease_s=lease_s, queues=queues, limit=1)), None)
 
 
+def pause_holds(now: int) -> ColumnElement[bool]:
+    """Condition on pauses of queues that have not run out."""
+    return or_(col(QueuePause.expires_at).is_(None), col(QueuePause.expires_at) > now)
+
+
+def is_paused(session: Session, queue: str) -> bool:
+    """Whether nothing of a queue may begin now."""
+    pause = select(col(QueuePause.queue)).where(col(QueuePause.queue) == queue, pause_holds(database_now(session)))
+    return session.connection().execute(pause).first() is not None
+
+
 def may_begin(now: int) -> list[ColumnElement[bool]]:
     """Conditions on jobs that anybody may claim at `now`: waiting, due, and neither queue nor batch is paused."""
-    paused_queues = select(col(QueuePause.queue)).where(
-        or_(col(QueuePause.expires_at).is_(None), col(QueuePause.expires_at) > now)
-    )
+    paused_queues = select(col(QueuePause.queue)).where(pause_holds(now))
     stopped_batches = select(col(Batch.id)).where(
         col(Batch.state) == "paused",
         or_(col(Batch.pause_expires_at).is_(None), col(Batch.pause_expires_at) > now),
@@ -303,13 +315,19 @@ def release(session: Session, claims: Sequence[Claim]) -> None:
         _guarded_update(session, claim, status="queued", attempt=claim.attempt - 1)
 
 
-def report_progress(session: Session, claim: Claim, progress: float) -> None:
-    """Let people see how far a long job is, 0 … 1. A job that was lost meanwhile is left alone."""
-    session.connection().execute(
+def report_progress(session: Session, claim: Claim, progress: float) -> bool:
+    """Let people see how far a long job is, 0 … 1.
+
+    Returns:
+        whether to go on: the job is still ours, and nobody wants it stopped.
+    """
+    statement = (
         update(Job)
         .where(col(Job.id) == claim.id, col(Job.status) == "running", col(Job.fence) == claim.fence)
         .values(progress=progress)
+        .returning(col(Job.cancel_requested))
     )
+    return session.connection().execute(statement).scalar_one_or_none() is False
 
 
 def share_time(session: Session, claims: Sequence[Claim], done: Sequence[Claim], seconds: float) -> None:
@@ -341,14 +359,19 @@ def _close(session: Session, claim: Claim, **values: Any) -> None:
 def _guarded_update(session: Session, claim: Claim, **values: Any) -> bool:
     if values["status"] != "queued":
         values["finished_at"] = database_now(session)
-    result: CursorResult[Any] = session.connection().execute(
-        update(Job)
-        .where(
-            col(Job.id) == claim.id,
-            col(Job.status) == "running",
-            col(Job.fence) == claim.fence,
-            col(Job.lease_owner) == claim.owner,
-        )
-        .values(lease_owner=None, lease_until=None, **values)
-    )
+    guard = {"its_id": claim.id, "its_fence": claim.fence, "its_owner": claim.owner}
+    values |= {"lease_owner": None, "lease_until": None}
+    result: CursorResult[Any] = session.connection().execute(_guarded(tuple(values)), guard | values)
     return result.rowcount == 1
+
+
+@cache
+def _guarded(columns: tuple[str, ...]) -> Update:
+    """Change these columns of a job, if it is still ours."""
+    ours = (
+        JOBS.c.id == bindparam("its_id"),
+        JOBS.c.status == "running",
+        JOBS.c.fence == bindparam("its_fence"),
+        JOBS.c.lease_owner == bindparam("its_owner"),
+    )
+    return update(JOBS).where(*ours).values({name: bindparam(name) for name in columns})
