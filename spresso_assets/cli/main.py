@@ -32,6 +32,7 @@ from spresso_assets.cli import (
     show,
     stats,
     train,
+    verify,
     watch,
     worker,
     workers,
@@ -77,6 +78,7 @@ app.add_typer(jobs.app, name="jobs")
 app.command("worker")(worker.worker)
 app.add_typer(workers.app, name="workers")
 app.command("doctor")(doctor.doctor)
+app.command("verify")(verify.verify)
 app.add_typer(db.app, name="db")
 app.command("gc")(gc.gc)
 app.add_typer(codec.app, name="codec")

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from spresso_assets.cli import format
 from spresso_assets.cli.state import state_of
 from spresso_assets.errors import SpressoError
-
-if TYPE_CHECKING:
-    from sqlmodel import Session
-
-    from spresso_assets.catalog.models import Asset
 
 
 def show(
@@ -26,6 +21,7 @@ def show(
     """Show sounds: their files, what is known about them and from where, and what they became."""
     state = state_of(ctx)
     from spresso_assets.catalog.assets import find_asset
+    from spresso_assets.catalog.details import describe
 
     records = []
     with state.catalog().read() as session:
@@ -42,58 +38,6 @@ def show(
 
     data = records if peaks else [{key: value for key, value in r.items() if key != "peaks"} for r in records]
     state.out.result(data, text)
-
-
-def describe(session: Session, asset: Asset) -> dict[str, Any]:
-    """The JSON form of one asset with all that hangs on it."""
-    from sqlmodel import col, select
-
-    from spresso_assets.catalog.columns import iso_utc
-    from spresso_assets.catalog.models import AssetField, AssetTag, SourceFile, Tag, WatchRoot
-    from spresso_assets.catalog.precedence import RESOLVED_FIELDS
-    from spresso_assets.catalog.renditions import list_renditions
-
-    assert asset.id is not None
-    files = session.exec(
-        select(SourceFile, WatchRoot)
-        .join(WatchRoot)
-        .where(SourceFile.asset_id == asset.id)
-        .order_by(col(SourceFile.id))
-    ).all()
-    fields = session.exec(select(AssetField).where(AssetField.asset_id == asset.id)).all()
-    sources = {(field.field, field.value): field.source for field in fields}
-    tags = session.exec(select(Tag.name).join(AssetTag).where(AssetTag.asset_id == asset.id).order_by(Tag.name)).all()
-    known = {field: getattr(asset, field) for field in RESOLVED_FIELDS if getattr(asset, field) is not None}
-    return {
-        "uid": asset.uid,
-        "audio_hash": asset.audio_hash,
-        "frames": asset.frames,
-        "duration_s": asset.duration,
-        "sample_rate": asset.sample_rate,
-        "channels": asset.channels,
-        "bit_depth": asset.bit_depth,
-        "container": asset.container,
-        "flags": asset.flags,
-        "loudness_db": asset.loudness,
-        "added": iso_utc(asset.created_at),
-        "fields": {name: {"value": value, "source": sources.get((name, value), "")} for name, value in known.items()},
-        "tags": list(tags),
-        "files": [
-            {"root": root.name, "path": file.rel_path, "state": file.state, "bytes": file.size} for file, root in files
-        ],
-        "renditions": [
-            {
-                "profile": profile.name,
-                "bytes": rendition.payload_bytes,
-                "kbps": rendition.actual_kbps,
-                "seed": rendition.decode_seed,
-                "quality": rendition.quality,
-                "made": iso_utc(rendition.created_at),
-            }
-            for rendition, profile in list_renditions(session, asset.id)
-        ],
-        "peaks": list(memoryview(asset.peaks).cast("b")) if asset.peaks else [],
-    }
 
 
 def lines_of(record: dict[str, Any]) -> list[str]:

@@ -49,6 +49,19 @@ def finding_codes() -> set[str]:
     return codes - {""} - set(error_codes())
 
 
+def verify_codes() -> set[str]:
+    """Codes that only `spresso verify` uses: the first argument of what makes a finding, and the rows' invariants."""
+    codes = set()
+    for file in (REPOSITORY / "spresso_assets/verify").glob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for severity in ("error", "warning", "info"):
+            codes |= {text for call in _calls(tree, severity) for text in _texts(call.args[0])}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Tuple) and len(node.elts) in (3, 4) and "SELECT" in ast.dump(node):
+                codes |= {text for text in _texts(node.elts[0]) if text.isidentifier()}
+    return codes - set(error_codes()) - finding_codes()
+
+
 def _codes_in(tree: ast.Module) -> Iterator[tuple[str, set[int]]]:
     for call in _calls(tree, "SpressoError"):
         given = {keyword.arg: keyword.value for keyword in call.keywords}

@@ -19,7 +19,7 @@ from spresso_assets.cli.reference import MEANINGS, reference
 from spresso_assets.cli.state import State
 from spresso_assets.config import ENV_PREFIX, Settings
 from spresso_assets.errors import ExitCode
-from tests.docs.codes import REPOSITORY, error_codes, errors_without_code, finding_codes
+from tests.docs.codes import REPOSITORY, error_codes, errors_without_code, finding_codes, verify_codes
 
 REFERENCE = REPOSITORY / "docs" / "reference"
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -71,7 +71,7 @@ def _known_options(command: object, name: str) -> Iterator[tuple[str, set[str]]]
 def test_every_error_code_is_documented_and_exists() -> None:
     documented = rows("errors.md")
     found = error_codes()
-    assert set(documented) - finding_codes() == set(found)
+    assert set(documented) - finding_codes() - verify_codes() == set(found)
     for code, shown in documented.items():
         if code in found and shown != "-":
             assert {int(number) for number in shown.split(",")} == found[code], code
@@ -85,6 +85,10 @@ def test_every_error_has_a_code() -> None:
 
 def test_every_finding_of_the_doctor_is_documented() -> None:
     assert set(rows("errors.md", "What `doctor` finds")) == finding_codes()
+
+
+def test_every_finding_of_verify_is_documented() -> None:
+    assert set(rows("errors.md", "What `verify` finds")) == verify_codes()
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

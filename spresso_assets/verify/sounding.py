@@ -1,0 +1,135 @@
+"""Levels decode and quality: does it sound, and how far from its source?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from spresso_assets.catalog.columns import now_us
+from spresso_assets.codec.bitstream import read_header
+from spresso_assets.errors import SpressoError
+from spresso_assets.verify.finding import Finding, error, warning
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spresso_assets.catalog.models import Asset, EncodeProfile, Rendition
+
+METRIC = "mel_distance"  # 0 is equal; 0.1 is a decibel on average, see `evaluation.metrics`
+SILENT_PEAK = 1e-6
+AUDIBLE_DB = -80.0
+SPREAD = 3.0  # median absolute deviations above the median, from where a sound is an outlier
+LEAST_EXCESS = 0.1  # and at least a decibel above it
+FEWEST = 8  # below so many there is no saying what is usual
+
+
+class Decoder(Protocol):
+    """The part of `codec.SPresso` that is needed here."""
+
+    weights_sha256: str
+
+    def decode(
+        self, data: bytes, seed: int | None = 0, steps: int | None = None, quality: str = "default"
+    ) -> tuple[NDArray[np.float32], int]:
+        """.spr bytes -> (float32 [C, N], rate)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A decode that was good, for comparison."""
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+
+
+def decode_one(codec: Decoder, rendition: Rendition, asset: Asset, about: str) -> tuple[Heard | None, list[Finding]]:
+    """Decode a rendition with its own seed; returns the sound, or what is wrong with it."""
+    ids = {"asset_id": asset.id, "rendition_id": rendition.id}
+    again = "spresso verify --level decode --repair encodes it again"
+    try:
+        samples, rate = codec.decode(rendition.payload, seed=rendition.decode_seed)
+    except SpressoError as fault:
+        return None, [error("decode_failed", about, f"cannot be decoded: {fault.message}", fault.hint or again, **ids)]
+    if not np.isfinite(samples).all():
+        return None, [error("decode_nonfinite", about, "decodes to samples that are no numbers", again, **ids)]
+    if (samples.shape[1], rate) != (asset.frames, asset.sample_rate):
+        message = f"decodes to {samples.shape[1]} samples at {rate} Hz instead of {asset.frames} at {asset.sample_rate}"
+        return None, [error("decode_length", about, message, again, **ids)]
+    silent = read_header(rendition.payload).silent or not len(samples) or float(np.abs(samples).max()) < SILENT_PEAK
+    audible = "silent" not in asset.flags and asset.loudness is not None and asset.loudness > AUDIBLE_DB
+    if silent and audible:
+        return None, [error("decode_silent", about, "decodes to silence, and its source is none", again, **ids)]
+    return Heard(samples, rate), []
+
+
+def measure(heard: Heard, path: Path, seed: int) -> dict[str, Any] | None:
+    """Compare a decode with its source file; None for sounds of which the figure says nothing.
+
+    Raises:
+        SpressoError: as `audio.read.read_audio`.
+    """
+    from spresso_assets.audio.read import read_audio
+    from spresso_assets.audio.resample import resample
+    from spresso_assets.codec.config import SAMPLE_RATE
+    from spresso_assets.evaluation.metrics import aligned, mel_distance
+
+    source = read_audio(path)
+    if source.frames < 0.05 * source.sample_rate or float(np.abs(source.samples).max()) < SILENT_PEAK:
+        return None
+    mono = [
+        resample(samples.mean(0, keepdims=True).astype(np.float32), rate, SAMPLE_RATE)[0]
+        for samples, rate in ((heard.samples, heard.sample_rate), (source.samples, source.sample_rate))
+    ]
+    value = mel_distance(*aligned(mono[0], mono[1]))
+    if not math.isfinite(value):
+        return None
+    return {
+        "metric": METRIC,
+        "value": round(value, 4),
+        "seed": seed,
+        "solver": "default",
+        "measured_at": now_us(),
+        "against": "source",
+    }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One figure, with what is needed to tell an outlier."""
+
+    asset: Asset
+    profile: EncodeProfile
+    value: float
+
+
+def outliers(measured: list[Measured], higher: dict[str, str]) -> Iterator[Finding]:
+    """Sounds that stand out among those of their profile, worst first, with the command that would mend them.
+
+    Args:
+        higher: the next profile above each.
+    """
+    by_profile: dict[str, list[Measured]] = {}
+    for one in measured:
+        by_profile.setdefault(one.profile.name, []).append(one)
+    for name, group in by_profile.items():
+        if len(group) < FEWEST:
+            continue
+        values = np.array([one.value for one in group])
+        median = float(np.median(values))
+        spread = float(np.median(np.abs(values - median)))
+        limit = median + max(SPREAD * spread, LEAST_EXCESS)
+        for one in sorted(group, key=lambda one: -one.value):
+            if one.value <= limit:
+                break
+            uid = one.asset.uid[:8]
+            hint = f"Listen: spresso decode {uid}. "
+            if better := higher.get(name):
+                hint += f"Then: spresso reencode id:{uid} --profile {better} --missing"
+            message = f"stands {one.value:.2f} from its source, others of {name} {median:.2f}"
+            yield warning("quality_low", f"{uid} {name}", message, hint, asset_id=one.asset.id)

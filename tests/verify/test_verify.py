@@ -1,0 +1,210 @@
+"""Each fault is made, then found under its own name; what was whole is found whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spresso_assets.verify import sounding
+from spresso_assets.verify.run import Order, chosen
+from tests.cli.conftest import Result, Spresso
+
+SLAM = "Doors/DOORWood_Wooden door slams_JD_LIB.wav"
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(folder / "catalog.db")) as connection, connection:
+        yield connection
+
+
+def tell(folder: Path, *statements: str) -> None:
+    with database(folder) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def codes(result: Result) -> list[str]:
+    return sorted(finding["code"] for finding in result.data["findings"])
+
+
+def test_a_whole_archive_is_whole_at_every_level(filled: Spresso, tmp_path: Path) -> None:
+    for level in ("stat", "hash", "decode"):
+        assert codes(filled.ok("verify", "--level", level, "--sample", "100%", "--orphans", "--json")) == []
+    result = filled.ok("verify", "--level", "quality", "--sample", "1", "--json")
+    assert codes(result) == [] and result.data["measured"] == result.data["decoded"] == result.data["payloads"] == 3
+    with database(tmp_path) as connection:
+        stored = [row[0] for row in connection.execute("SELECT quality FROM rendition")]
+    assert all('"metric": "mel_distance"' in quality and '"against": "source"' in quality for quality in stored)
+
+
+def test_a_dry_run_keeps_no_measurement(filled: Spresso, tmp_path: Path) -> None:
+    filled.ok("verify", "--level", "quality", "--sample", "1", "--dry-run", "--json")
+    with database(tmp_path) as connection:
+        assert connection.execute("SELECT count(*) FROM rendition WHERE quality <> 'null'").fetchone() == (0,)
+
+
+def test_files_that_went_changed_or_rotted(filled: Spresso, sounds: Path) -> None:
+    slam = sounds / SLAM
+    times = slam.stat()
+    content = bytearray(slam.read_bytes())
+    content[-1] ^= 1
+    slam.write_bytes(content)
+    os.utime(slam, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert codes(filled.ok("verify", "--json")) == [], "nothing to be seen from outside"
+    result = filled("verify", "slams", "--level", "hash", "--json")
+    assert result.code == 5 and codes(result) == ["original_changed"]
+    slam.write_bytes(content + b"more")
+    result = filled("verify", "--level", "hash", "--json")
+    assert codes(result) == ["file_changed"] and result.data["findings"][0]["severity"] == "warning"
+    slam.unlink()
+    assert codes(filled("verify", "--json")) == ["file_missing"]
+    sounds.rename(sounds.with_name("away"))
+    result = filled("verify", "--json")
+    assert codes(result) == ["root_offline"], "one line, not one per file"
+
+
+@pytest.mark.parametrize(
+    ("statement", "level", "code"),
+    [
+        ("UPDATE rendition SET payload = x'00' WHERE id = 1", "stat", "payload_corrupt"),
+        ("UPDATE rendition SET payload_sha256 = 'ff' WHERE id = 1", "hash", "payload_corrupt"),
+        ("UPDATE asset SET frames = frames + 1", "hash", "header_differs"),
+        ("UPDATE rendition SET status = 'superseded' WHERE id = 1", "stat", "not_encoded"),
+        ("DELETE FROM rendition WHERE id = 1", "stat", "result_missing"),
+        (
+            "UPDATE job SET status = 'running', lease_owner = 'x', lease_until = 1 "
+            "WHERE id = (SELECT max(id) FROM job WHERE kind = 'probe')",
+            "stat",
+            "lease_over",
+        ),
+        (
+            "UPDATE job SET status = 'failed' WHERE id = (SELECT job_id FROM rendition WHERE id = 1)",
+            "stat",
+            "job_unfinished",
+        ),
+        ("DELETE FROM asset_text WHERE asset_id = 1", "stat", "text_missing"),
+        ("UPDATE source_file SET asset_id = NULL WHERE id = 1", "stat", "probe_missing"),
+        ("UPDATE source_file SET state = 'unreadable' WHERE id = 1", "stat", "unreadable_file"),
+        ("INSERT INTO tag (name, name_key) VALUES ('x', 'x')", "stat", "orphan_tags"),
+    ],
+)
+def test_each_fault_by_its_name(filled: Spresso, tmp_path: Path, statement: str, level: str, code: str) -> None:
+    tell(tmp_path, statement)
+    result = filled("verify", "--level", level, "--orphans", "--json")
+    assert code in codes(result)
+    assert result.code == (0 if code == "orphan_tags" else 5)
+
+
+def spoil(folder: Path, **spoiled: Any) -> None:
+    """Another payload with its proper hash: only reading it tells."""
+    payload = spoiled["payload"]
+    with database(folder) as connection:
+        connection.execute(
+            "UPDATE rendition SET payload = ?, payload_bytes = ?, payload_sha256 = ? WHERE id = 1",
+            (payload, len(payload), hashlib.sha256(payload).hexdigest()),
+        )
+
+
+def test_a_stream_that_does_not_parse_is_repaired(filled: Spresso, tmp_path: Path) -> None:
+    with database(tmp_path) as connection:
+        payload = connection.execute("SELECT payload FROM rendition WHERE id = 1").fetchone()[0]
+    spoil(tmp_path, payload=payload[:-1] + bytes([payload[-1] ^ 1]))
+    assert codes(filled("verify", "--level", "hash", "--json")) == ["spr_corrupt"]
+    dry = filled("verify", "--level", "hash", "--repair", "--dry-run", "--json")
+    assert len(dry.data["would_repair"]) == 1 and dry.data["repaired"] == []
+    repaired = filled("verify", "--level", "hash", "--repair", "--json")
+    assert "marked corrupt, queued" in repaired.data["repaired"][0]
+    with database(tmp_path) as connection:
+        rows = connection.execute("SELECT status, count(*) FROM rendition GROUP BY status").fetchall()
+    assert sorted(rows) == [("corrupt", 1), ("ready", 2)], "marked and kept, not dropped"
+    filled.ok("ingest", "--settle", "0", tmp_path / "sfx")
+    assert codes(filled.ok("verify", "--level", "hash", "--json")) == []
+
+
+def test_text_can_be_repaired(filled: Spresso, tmp_path: Path) -> None:
+    tell(tmp_path, "DELETE FROM asset_text")
+    assert filled("search", "door").code == 4
+    filled("verify", "--repair")
+    assert len(filled.ok("search", "door", "--json").data) == 2
+
+
+class FakeCodec:
+    """Decodes to whatever it is told."""
+
+    def __init__(self, weights_sha256: str, answer: Any) -> None:
+        self.weights_sha256, self.answer = weights_sha256, answer
+
+    def decode(self, data: bytes, seed: int | None = 0, steps: int | None = None, quality: str = "default") -> Any:
+        from spresso_assets.codec.bitstream import read_header
+
+        header = read_header(data)
+        return self.answer(np.full((header.channels, header.samples), 0.1, np.float32)), header.sample_rate
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (lambda x: x * np.nan, "decode_nonfinite"),
+        (lambda x: x[:, :-1], "decode_length"),
+        (lambda x: x * 0, "decode_silent"),
+    ],
+)
+def test_decodes_that_are_wrong(
+    filled: Spresso, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: Any, code: str
+) -> None:
+    from spresso_assets.cli.state import State
+
+    with database(tmp_path) as connection:
+        weights = connection.execute("SELECT weights_sha256 FROM codec_model").fetchone()[0]
+    monkeypatch.setattr(State, "codec", lambda self: FakeCodec(weights, answer))
+    result = filled("verify", "--level", "decode", "--sample", "1", "--json")
+    assert codes(result) == [code] * 3
+    tell(tmp_path, "UPDATE asset SET flags = '[\"silent\"]'")
+    expected = [] if code == "decode_silent" else [code] * 3
+    assert codes(filled("verify", "--level", "decode", "--sample", "1", "--json")) == expected
+
+
+def test_latents_of_other_weights_are_told_not_decoded(filled: Spresso, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spresso_assets.cli.state import State
+
+    monkeypatch.setattr(State, "codec", lambda self: FakeCodec("00" * 32, lambda x: x))
+    result = filled.ok("verify", "--level", "decode", "--sample", "1", "--json")
+    assert codes(result) == ["wrong_model"] * 3 and result.data["decoded"] == 0
+
+
+def test_outliers_come_worst_first_with_the_way_up() -> None:
+    from types import SimpleNamespace as Any_
+
+    low = Any_(name="0.3kbps")
+    values = [0.50, 0.52, 0.49, 0.51, 0.50, 0.48, 0.53, 1.2, 0.9]
+    measured = [
+        sounding.Measured(Any_(id=n, uid=f"{n:032x}"), low, value)  # type: ignore[arg-type]
+        for n, value in enumerate(values)
+    ]
+    found = list(sounding.outliers(measured, {"0.3kbps": "0.48kbps"}))
+    assert [finding.asset_id for finding in found] == [7, 8]
+    assert "--profile 0.48kbps" in found[0].hint and "1.20" in found[0].message
+    assert list(sounding.outliers(measured[:7], {})) == [], "too few to say what is usual"
+
+
+def test_the_sample_is_a_share_and_the_same_for_the_same_seed() -> None:
+    uids = [f"{n:032x}" for n in range(2000)]
+    first = {uid for uid in uids if chosen(uid, Order(sample=0.05, seed=1))}
+    assert first == {uid for uid in uids if chosen(uid, Order(sample=0.05, seed=1))}
+    assert 70 < len(first) < 130
+    assert first <= {uid for uid in uids if chosen(uid, Order(sample=0.2, seed=1))}, "a larger sample holds the smaller"
+    assert first != {uid for uid in uids if chosen(uid, Order(sample=0.05, seed=2))}
+
+
+def test_what_cannot_be_asked(filled: Spresso) -> None:
+    assert filled("verify", "--level", "deep", "--json").json["error"]["code"] == "unknown_level"
+    assert filled("verify", "--sample", "200%").code == 2 and filled("verify", "--sample", "some").code == 2
