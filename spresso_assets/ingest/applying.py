@@ -19,6 +19,7 @@ from spresso_assets.catalog.engine import Catalog
 from spresso_assets.catalog.models import ScanFind, ScanStep, SourceFile
 from spresso_assets.ingest import runs
 from spresso_assets.ingest.difference import path_key
+from spresso_assets.ingest.folders import insert_new
 from spresso_assets.ingest.mounts import sends_events
 from spresso_assets.ingest.report import Report
 from spresso_assets.ingest.runs import Run
@@ -40,6 +41,7 @@ CHUNK = 400
 # The watcher lets young files also look complete from the inside. After a minute of quiet nobody is coming back to
 # finish them: they are read, and refused with a reason. Should they grow later, they are read again.
 COMPLETENESS_S = 60.0
+NEW_FILE = SourceFile(root_id=0, rel_path="", path_key="", size=0, mtime_ns=0).model_dump(exclude={"id"})
 GROWING = "growing"  # the `error_code` of a file that has been settling for ten minutes
 
 
@@ -148,12 +150,52 @@ class Apply:
         if self.run.dry_run:
             return
         with self.catalog.session() as session:
-            existing = {row.rel_path: row for row in self._rows(session, finds)}
+            rows = {row.rel_path: row for row in self._rows(session, finds)}
+            new = [find for find in finds if find.rel_path not in rows]
+            if new:
+                self._insert(session, new, seen, decisions)
+                rows |= {row.rel_path: row for row in self._rows(session, new)}
+            inserted = {find.id for find in new}
             for find in finds:
-                signature = seen[find.id or 0]
-                row = existing.get(find.rel_path) or self._new_row(session, find, signature)
-                self._write(session, row, find, signature, decisions[find.id or 0])
+                row, decision = rows[find.rel_path], decisions[find.id or 0]
+                if find.id not in inserted:
+                    self._write(session, row, find, seen[find.id or 0], decision)
+                elif decision[0].ready:
+                    self.on_ready(session, row)
             self._done(session, finds)
+
+    def _insert(
+        self,
+        session: Session,
+        finds: Sequence[ScanFind],
+        seen: dict[int, Signature],
+        decisions: dict[int, tuple[Settled, Observation]],
+    ) -> None:
+        """Rows of new files, all in one statement: most of a first scan is this."""
+        rows = []
+        for find in finds:
+            signature, (settled, observation) = seen[find.id or 0], decisions[find.id or 0]
+            since = observation.unfinished_since_s
+            rows.append(
+                NEW_FILE
+                | {
+                    "root_id": self.run.root_id,
+                    "folder_id": find.folder_id,
+                    "rel_path": find.rel_path,
+                    "path_key": find.path_key,
+                    "size": signature.size,
+                    "mtime_ns": signature.mtime_ns,
+                    "ctime_ns": signature.ctime_ns,
+                    "dev": signature.dev,
+                    "inode": signature.ino,
+                    "state": "present" if settled.ready else "settling",
+                    "stable_since": round(observation.since_s * 1e6),
+                    "settling_since": None if settled.ready or since is None else round(since * 1e6),
+                    "first_seen": now_us(),
+                    "last_seen": now_us(),
+                }
+            )
+        insert_new(session, SourceFile, rows, ["root_id", "rel_path"])
 
     def _moved(self, finds: list[ScanFind]) -> None:
         """Files under a new path. One that has not been read yet is judged like a new one: a rename is a change."""
@@ -247,17 +289,6 @@ class Apply:
         return session.exec(
             select(SourceFile).where(SourceFile.root_id == self.run.root_id, col(SourceFile.rel_path).in_(paths))
         ).all()
-
-    def _new_row(self, session: Session, find: ScanFind, signature: Signature) -> SourceFile:
-        row = SourceFile(
-            root_id=self.run.root_id,
-            rel_path=find.rel_path,
-            path_key=find.path_key,
-            size=signature.size,
-            mtime_ns=signature.mtime_ns,
-        )
-        session.add(row)
-        return row
 
     def _left_out(self, finds: list[ScanFind]) -> None:
         self.report.note("ignored", *(find.rel_path for find in finds))

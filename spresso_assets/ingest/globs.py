@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 # What libsndfile decodes, by the suffixes that archives use for it.
 AUDIO_SUFFIXES = frozenset(
@@ -121,6 +121,8 @@ class Rules:
 
     def excluded_by(self, rel_path: str, *, is_dir: bool) -> str | None:
         """The pattern that keeps this very path out (its parents are not looked at), or None."""
+        if not self._may_exclude(rel_path, is_dir=is_dir):
+            return None
         hit = None
         for pattern in (*DEFAULT_EXCLUDE, *self.exclude):
             if pattern.startswith("!"):
@@ -129,6 +131,29 @@ class Rules:
             elif hit is None and matches(pattern, rel_path, is_dir=is_dir):
                 hit = pattern
         return hit
+
+    def _may_exclude(self, rel_path: str, *, is_dir: bool) -> bool:
+        """Whether any pattern matches, before anybody asks which: a scan asks this of every name."""
+        by_name, by_path = self._folder_patterns if is_dir else self._file_patterns
+        name = rel_path.rsplit("/", 1)[-1]
+        return by_name.fullmatch(name) is not None or (by_path is not None and by_path.fullmatch(rel_path) is not None)
+
+    @cached_property
+    def _file_patterns(self) -> tuple[re.Pattern[str], re.Pattern[str] | None]:
+        return self._together(is_dir=False)
+
+    @cached_property
+    def _folder_patterns(self) -> tuple[re.Pattern[str], re.Pattern[str] | None]:
+        return self._together(is_dir=True)
+
+    def _together(self, *, is_dir: bool) -> tuple[re.Pattern[str], re.Pattern[str] | None]:
+        """All patterns for names in one, and all patterns for paths in one, if there are any."""
+        every = [pattern for pattern in (*DEFAULT_EXCLUDE, *self.exclude) if not pattern.startswith("!")]
+        plain = [pattern.rstrip("/") for pattern in every if is_dir or not pattern.endswith("/")]
+        names = [_compiled(pattern).pattern for pattern in plain if "/" not in pattern]
+        paths = [_compiled(pattern.lstrip("/")).pattern for pattern in plain if "/" in pattern]
+        flags = re.IGNORECASE | re.DOTALL
+        return re.compile("|".join(names), flags), re.compile("|".join(paths), flags) if paths else None
 
     def file_verdict(self, rel_path: str) -> Verdict:
         """Judge a file whose parent folders are already known to be in."""
@@ -167,7 +192,7 @@ def matches(pattern: str, rel_path: str, *, is_dir: bool) -> bool:
     if pattern.endswith("/"):
         if not is_dir:
             return False
-        pattern = pattern[:-1]
+        pattern = pattern.rstrip("/")
     subject = rel_path if "/" in pattern else rel_path.rsplit("/", 1)[-1]
     return _compiled(pattern.lstrip("/")).fullmatch(subject) is not None
 

@@ -69,6 +69,7 @@ class Look:
         self.catalog, self.run, self.path, self.rules, self.report = catalog, run, path, rules, report
         self.accept_removals = accept_removals
         self.root_id = run.root_id
+        self._restless: set[int] | None = None
 
     def go(self) -> None:
         """Look until everything has been seen."""
@@ -153,7 +154,8 @@ class Look:
         with self.catalog.read() as session:
             remembered = self.run.quick or any(folder.was_mount for folder in folders)
             children = self._children(session, [folder.id for folder in folders]) if remembered else {}
-            restless = self._restless(session, [folder.id for folder in folders]) if self.run.quick else set()
+            if self.run.quick and self._restless is None:
+                self._restless = self._restless_folders(session)
         for folder in folders:
             self._look_at(folder)
         self._tell_twice(folders)
@@ -165,7 +167,7 @@ class Look:
             taken.append(folder)
             if folder.state != "pending":
                 continue
-            if self.run.quick and _unchanged(folder) and folder.id not in restless:
+            if self.run.quick and _unchanged(folder) and folder.id not in (self._restless or ()):
                 folder.state = "skipped"
                 folder.listing.folders = children.get(folder.id, [])
                 continue
@@ -237,7 +239,7 @@ class Look:
                 children.setdefault(parent_id or 0, []).append(rel_path)
         return children
 
-    def _restless(self, session: Session, folder_ids: Sequence[int]) -> set[int]:
+    def _restless_folders(self, session: Session) -> set[int]:
         """Folders with files that must be looked at again although no entry of the folder changed."""
         f = SourceFile
         unread = (
@@ -248,7 +250,7 @@ class Look:
         rows = session.connection().execute(
             select(col(f.folder_id))
             .where(
-                col(f.folder_id).in_(folder_ids),
+                col(f.root_id) == self.root_id,
                 or_(col(f.state).in_(("settling", "unreadable", "offline")), (col(f.state) == "present") & unread),
             )
             .distinct()
