@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spresso_assets.cli import format
+from spresso_assets.cli import format, jobs_watch
 from spresso_assets.cli.output import confirm
 from spresso_assets.cli.state import state_of
 from spresso_assets.errors import ExitCode, SpressoError
 
 if TYPE_CHECKING:
-    from spresso_assets.catalog.models import Job
+    from sqlmodel import Session
+
+    from spresso_assets.catalog.models import Job, QueuePause
     from spresso_assets.jobs.control import JobFilter
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Work that waits, runs, is done or has failed.")
+app.command("watch")(jobs_watch.watch)
 
 Status = Annotated[str | None, typer.Option(help="queued, running, succeeded, failed or cancelled.")]
 Error = Annotated[str | None, typer.Option(help="Only jobs that failed with this code, for example truncated_file.")]
-Kind = Annotated[str | None, typer.Option(help="probe (reading files) or encode.")]
-Batch = Annotated[str | None, typer.Option(help="Id of a batch.")]
+Kind = Annotated[str | None, typer.Option(help="probe, encode, decode, cut, quantise or transcode.")]
+Batch = Annotated[str | None, typer.Option(help="Id of a batch, or its first digits.")]
 Since = Annotated[str | None, typer.Option(help="Only jobs made in the last 90s, 30m, 12h or 7d.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")]
 
@@ -35,18 +39,23 @@ def list_(
     kind: Kind = None,
     batch: Batch = None,
     since: Since = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="So many on a page.")] = 50,
+    page: Annotated[int, typer.Option(min=1, help="Which page.")] = 1,
 ) -> None:
     """List jobs, newest first, and count failures by reason."""
     state = state_of(ctx)
     from spresso_assets.jobs.control import counts, errors, list_jobs, paused_queues
+    from spresso_assets.jobs.progress import lonely_queues
 
-    which = _filter(status=status, error=error, kind=kind, batch=batch, since=since)
     with state.catalog().read() as session:
-        jobs = [record(job) for job in list_jobs(session, which, limit)]
+        which = _filter(session, status=status, error=error, kind=kind, batch=batch, since=since)
+        jobs = [record(job) for job in list_jobs(session, which, limit, (page - 1) * limit)]
         numbers = counts(session, which)
-        failed = errors(session)
+        failed = errors(session, which)
         paused = paused_queues(session)
+        lonely = lonely_queues(session)
+    for queue in lonely:
+        state.out.warn(str(queue))
 
     def text() -> list[str]:
         rows = [
@@ -63,12 +72,16 @@ def list_(
         ]
         headers = ("JOB", "KIND", "STATUS", "TRY", "MADE", "ERROR", "MESSAGE")
         lines = format.columns(headers, rows, right=(3,)) if rows else ["no jobs"]
+        total = sum(number for by_status in numbers.values() for number in by_status.values())
+        if total > len(rows):
+            lines.append(f"page {page} of {-(-total // limit)}, {total} jobs")
         lines += [
             f"{name}: " + ", ".join(f"{number} {status}" for status, number in sorted(by_status.items()))
             for name, by_status in numbers.items()
         ]
-        lines += [f"failed with {code}: {number}, for example: {example}" for code, number, example in failed]
-        return lines + [f"queue {pause.queue} is paused by {pause.paused_by}: {pause.reason}" for pause in paused]
+        if failed:
+            lines += ["", *format.columns(("FAILED", "ERROR", "FOR EXAMPLE"), [(n, c, e) for c, n, e in failed], (0,))]
+        return lines + [f"queue {pause.queue} is paused by {_pause_told(pause)}" for pause in paused]
 
     state.out.result(jobs, text)
 
@@ -104,14 +117,14 @@ def retry(
     since: Since = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Queue failed and cancelled jobs again. 'spresso ingest' or 'spresso watch' then runs them."""
+    """Queue failed and cancelled jobs again. Workers, 'spresso ingest' or 'spresso watch' then do them."""
     state = state_of(ctx)
     from spresso_assets.jobs.control import retry as queue_again
 
     with state.change(dry_run) as session:
         if uid is not None:
             uid = _find(session, uid).uid
-        number = queue_again(session, _filter(uid=uid, error=error, kind=kind, batch=batch, since=since))
+        number = queue_again(session, _filter(session, uid=uid, error=error, kind=kind, batch=batch, since=since))
     verb = "would queue" if dry_run else "queued"
     state.out.result({"queued": number, "dry_run": dry_run}, lambda: [f"{verb} {number} jobs again"])
 
@@ -126,16 +139,23 @@ def cancel(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Cancel waiting jobs and stop running ones. Nothing that is in the catalog already is lost."""
+    """Cancel waiting jobs and stop running ones. Nothing that is in the catalog already is lost.
+
+    A batch that is cancelled as a whole stays so: nothing is added to it any more.
+    """
     state = state_of(ctx)
     from spresso_assets.jobs.control import cancel as stop
+    from spresso_assets.jobs.control import cancel_batch, find_batch
 
     if uid is None and not dry_run:
         confirm("Cancel all jobs that match?", yes=yes)
     with state.change(dry_run) as session:
         if uid is not None:
             uid = _find(session, uid).uid
-        waiting, running = stop(session, _filter(uid=uid, kind=kind, batch=batch, since=since))
+        if batch is not None and uid is None and kind is None and since is None:
+            waiting, running = cancel_batch(session, find_batch(session, batch))
+        else:
+            waiting, running = stop(session, _filter(session, uid=uid, kind=kind, batch=batch, since=since))
     verb = "would cancel" if dry_run else "cancelled"
     state.out.result(
         {"cancelled": waiting, "stopping": running, "dry_run": dry_run},
@@ -143,37 +163,56 @@ def cancel(
     )
 
 
+Queue = Annotated[str | None, typer.Argument(help="decode, encode or io.")]
+
+
 @app.command()
 def pause(
     ctx: typer.Context,
-    queue: Annotated[str, typer.Argument(help="io (reading files) or encode.")],
+    queue: Queue = None,
+    batch: Batch = None,
     reason: Annotated[str, typer.Option(help="Why, for the others.")] = "",
-    minutes: Annotated[float | None, typer.Option("--for", min=0, help="Resume after so many minutes.")] = None,
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="Resume after 90s, 30m, 12h or 7d; a number is minutes.")
+    ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Let no more jobs of a queue begin. Running ones end normally."""
+    """Let no more jobs of a queue or of a batch begin. Running ones end normally."""
     state = state_of(ctx)
-    from spresso_assets.jobs.control import pause_queue
+    from spresso_assets.jobs.control import find_batch, pause_batch, pause_queue
 
+    _one_of(queue, batch)
+    for_s = None if for_ is None else _seconds(f"{for_}m" if for_.strip().isdigit() else for_)
+    by = getpass.getuser()
     with state.change(dry_run) as session:
-        pause_queue(session, queue, "cli", reason, None if minutes is None else minutes * 60)
-    _told(ctx, {"queue": queue, "paused": True, "dry_run": dry_run}, f"queue {queue} paused", dry_run)
+        if batch is not None:
+            found = find_batch(session, batch)
+            pause_batch(session, found, by, for_s)
+            what: dict[str, Any] = {"batch": found.uid}
+        else:
+            pause_queue(session, queue or "", by, reason, for_s)
+            what = {"queue": queue}
+    told = f"{_named(what)} paused" + ("" if for_s is None else f" for {format.length(for_s)}")
+    _told(ctx, {**what, "paused": True, "by": by, "for_s": for_s, "dry_run": dry_run}, told, dry_run)
 
 
 @app.command()
-def resume(
-    ctx: typer.Context,
-    queue: Annotated[str, typer.Argument(help="io (reading files) or encode.")],
-    dry_run: DryRun = False,
-) -> None:
-    """Let the jobs of a paused queue begin again."""
+def resume(ctx: typer.Context, queue: Queue = None, batch: Batch = None, dry_run: DryRun = False) -> None:
+    """Let the jobs of a paused queue or batch begin again."""
     state = state_of(ctx)
-    from spresso_assets.jobs.control import resume_queue
+    from spresso_assets.jobs.control import find_batch, resume_batch, resume_queue
 
+    _one_of(queue, batch)
     with state.change(dry_run) as session:
-        was_paused = resume_queue(session, queue)
-    told = f"queue {queue} {'resumed' if was_paused else 'was not paused'}"
-    _told(ctx, {"queue": queue, "was_paused": was_paused, "dry_run": dry_run}, told, dry_run)
+        if batch is not None:
+            found = find_batch(session, batch)
+            was_paused = resume_batch(session, found)
+            what: dict[str, Any] = {"batch": found.uid}
+        else:
+            was_paused = resume_queue(session, queue or "")
+            what = {"queue": queue}
+    told = f"{_named(what)} {'resumed' if was_paused else 'was not paused'}"
+    _told(ctx, {**what, "was_paused": was_paused, "dry_run": dry_run}, told, dry_run)
 
 
 @app.command()
@@ -229,6 +268,7 @@ def _find(session: Any, uid: str) -> Job:
 
 
 def _filter(
+    session: Session,
     *,
     uid: str | None = None,
     status: str | None = None,
@@ -237,10 +277,31 @@ def _filter(
     batch: str | None = None,
     since: str | None = None,
 ) -> JobFilter:
-    from spresso_assets.jobs.control import JobFilter
+    from spresso_assets.jobs.control import JobFilter, find_batch
 
+    if batch is not None:
+        batch = find_batch(session, batch).uid
     since_us = None if since is None else time.time_ns() // 1000 - int(_seconds(since) * 1e6)
     return JobFilter(status, error, kind, batch, uid, since_us)
+
+
+def _one_of(queue: str | None, batch: str | None) -> None:
+    if (queue is None) == (batch is None):
+        raise SpressoError(
+            "Say what is meant", code="usage", hint="Name a queue, or a batch with --batch.", exit_code=ExitCode.USAGE
+        )
+
+
+def _named(what: dict[str, Any]) -> str:
+    ((kind, name),) = what.items()
+    return f"{kind} {name[:8] if kind == 'batch' else name}"
+
+
+def _pause_told(pause: QueuePause) -> str:
+    from spresso_assets.catalog.columns import iso_utc
+
+    until = "" if pause.expires_at is None else f" until {iso_utc(pause.expires_at)}"
+    return f"{pause.paused_by}{until}: {pause.reason}" if pause.reason else f"{pause.paused_by}{until}"
 
 
 def _seconds(text: str) -> float:

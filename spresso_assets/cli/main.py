@@ -24,6 +24,7 @@ from spresso_assets.cli import (
     ingest,
     init,
     jobs,
+    metrics,
     models,
     profile,
     root,
@@ -77,6 +78,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 app.command("worker")(worker.worker)
 app.add_typer(workers.app, name="workers")
+app.command("metrics")(metrics.metrics)
 app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
 app.add_typer(db.app, name="db")

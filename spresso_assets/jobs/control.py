@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 from spresso_assets.catalog.engine import database_now
 from spresso_assets.catalog.models import Batch, Job, QueuePause
 from spresso_assets.errors import ExitCode, SpressoError
-from spresso_assets.jobs.queue import ENVIRONMENT, QUEUE_OF_KIND
+from spresso_assets.jobs.queue import ENVIRONMENT, QUEUES, pause_holds
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ def counts(session: Session, which: JobFilter | None = None) -> dict[str, dict[s
     return found
 
 
-def errors(session: Session) -> list[tuple[str, int, str]]:
+def errors(session: Session, which: JobFilter | None = None) -> list[tuple[str, int, str]]:
     """Failed jobs by error code: code, number, one message as an example; the most frequent first."""
     statement = (
         select(col(Job.error_code), func.count().label("number"), func.max(col(Job.message)))
-        .where(col(Job.status) == "failed")
+        .where(col(Job.status) == "failed", *(which or JobFilter()).conditions())
         .group_by(col(Job.error_code))
         .order_by(func.count().desc(), col(Job.error_code))
     )
@@ -163,9 +163,67 @@ def lift_environment_pauses(session: Session) -> None:
 
 def paused_queues(session: Session) -> Sequence[QueuePause]:
     """Pauses that hold now."""
-    now = database_now(session)
-    statement = select(QueuePause).where(col(QueuePause.expires_at).is_(None) | (col(QueuePause.expires_at) > now))
+    statement = select(QueuePause).where(pause_holds(database_now(session)))
     return session.execute(statement.order_by(col(QueuePause.queue))).scalars().all()
+
+
+def find_batch(session: Session, uid_prefix: str) -> Batch:
+    """The batch whose uid starts so.
+
+    Raises:
+        SpressoError: ``batch_not_found`` (exit 4), ``ambiguous_id`` (exit 2).
+    """
+    starts = col(Batch.uid).startswith(uid_prefix.lower(), autoescape=True)
+    found = session.execute(select(Batch).where(starts).limit(2)).scalars().all()
+    if len(found) == 1:
+        return found[0]
+    raise SpressoError(
+        f"{'Several batches have' if found else 'No batch has'} an id that starts with '{uid_prefix}'",
+        code="ambiguous_id" if found else "batch_not_found",
+        hint="'spresso jobs watch' names the batches that are not done",
+        exit_code=ExitCode.USAGE if found else ExitCode.NOT_FOUND,
+    )
+
+
+def pause_batch(session: Session, batch: Batch, by: str, for_s: float | None = None) -> None:
+    """Let no more jobs of a batch begin; running ones end normally.
+
+    Raises:
+        SpressoError: ``batch_not_running`` if it is still being planned, or was cancelled.
+    """
+    _require_state(batch, "running", "paused")
+    expires_at = None if for_s is None else database_now(session) + int(for_s * 1e6)
+    batch.sqlmodel_update({"state": "paused", "paused_by": by, "pause_expires_at": expires_at})
+    session.add(batch)
+
+
+def resume_batch(session: Session, batch: Batch) -> bool:
+    """Allow claims again; returns whether the batch was paused.
+
+    Raises:
+        SpressoError: as `pause_batch`.
+    """
+    _require_state(batch, "running", "paused")
+    was_paused = batch.state == "paused"
+    batch.sqlmodel_update({"state": "running", "paused_by": None, "pause_expires_at": None})
+    session.add(batch)
+    return was_paused
+
+
+def cancel_batch(session: Session, batch: Batch) -> tuple[int, int]:
+    """Cancel what waits of a batch for good, and stop what runs. Returns both numbers. What is done stays."""
+    batch.state = "cancelled"
+    session.add(batch)
+    return cancel(session, JobFilter(batch_uid=batch.uid))
+
+
+def _require_state(batch: Batch, *states: str) -> None:
+    if batch.state not in states:
+        raise SpressoError(
+            f"The batch {batch.uid[:8]} is {batch.state}",
+            code="batch_not_running",
+            hint="It can be paused when its plan is made" if batch.state == "planning" else "Ask for the work again",
+        )
 
 
 def prune(session: Session, before_us: int) -> int:
@@ -177,11 +235,10 @@ def prune(session: Session, before_us: int) -> int:
 
 
 def _check_queue(queue: str) -> None:
-    known = sorted(set(QUEUE_OF_KIND.values()))
-    if queue not in known:
+    if queue not in QUEUES:
         raise SpressoError(
             f"There is no queue '{queue}'",
             code="unknown_queue",
-            hint=f"Queues: {', '.join(known)}",
+            hint=f"Queues: {', '.join(QUEUES)}",
             exit_code=ExitCode.USAGE,
         )
