@@ -89,8 +89,8 @@ def release_jobs(session: Session, root_id: int) -> None:
 
 
 def _waiting_for(root_id: int) -> ColumnElement[bool]:
-    """Jobs that read a file of the root, or a sound that has no other file to be read from."""
-    files, sounds = _files_and_sounds(root_id)
+    """Jobs that read a frozen file of the root, or a sound that has no other file to be read from."""
+    files, sounds = _files_and_sounds(root_id, frozen=True)
     other: Any = aliased(SourceFile)
     elsewhere = select(other.id).where(other.asset_id == col(Job.asset_id), other.state == "present")
     return or_(
@@ -103,7 +103,7 @@ def _reads_a_sound() -> ColumnElement[bool]:
     return and_(col(Job.source_file_id).is_(None), col(Job.kind) == "encode")
 
 
-def _files_and_sounds(root_id: int) -> tuple[Any, Any]:
+def _files_and_sounds(root_id: int, *, frozen: bool = False) -> tuple[Any, Any]:
     f = SourceFile
-    files = select(col(f.id)).where(col(f.root_id) == root_id)
-    return files, select(col(f.asset_id)).where(col(f.root_id) == root_id, col(f.asset_id).is_not(None))
+    where = [col(f.root_id) == root_id, *([col(f.state) == "offline"] if frozen else [])]
+    return select(col(f.id)).where(*where), select(col(f.asset_id)).where(*where, col(f.asset_id).is_not(None))
