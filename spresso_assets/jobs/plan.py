@@ -40,6 +40,8 @@ def enqueue_probe(
         the new job's uid, None if this work is waiting, running or done: between a scan's look and its writing, a
         worker may have read the file.
     """
+    session.flush()
+    session.refresh(source_file, ["asset_id", "probed_size", "probed_mtime_ns"], with_for_update=True)
     if source_file.asset_id is not None and (source_file.probed_size, source_file.probed_mtime_ns) == (
         source_file.size,
         source_file.mtime_ns,
