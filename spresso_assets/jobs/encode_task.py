@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlmodel import Session
+from sqlalchemy import select
+from sqlmodel import Session, col
 
 from spresso_assets.catalog.engine import Catalog
-from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile
+from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile, Rendition
 from spresso_assets.catalog.profiles import operating_point
-from spresso_assets.catalog.renditions import has_rendition, store_rendition
+from spresso_assets.catalog.renditions import store_rendition
 from spresso_assets.errors import ExitCode, FaultKind, SpressoError
 from spresso_assets.jobs import queue
 from spresso_assets.jobs.closing import close_each
@@ -20,7 +21,8 @@ from spresso_assets.jobs.keeper import LeaseKeeper
 from spresso_assets.jobs.memory import fill, free_device_memory, out_of_memory
 from spresso_assets.jobs.outcome import Outcome
 from spresso_assets.jobs.queue import Claim
-from spresso_assets.jobs.source import Source, source_of_asset
+from spresso_assets.jobs.retire import settle
+from spresso_assets.jobs.source import Source, no_source, sources_of_assets
 
 ALREADY = "already"
 # From here on a sound is read twice, block by block, instead of once as a whole: long before it hurts.
@@ -53,7 +55,7 @@ def run_encodes(catalog: Catalog, claims: Sequence[Claim], context: TaskContext)
         with timings.measure("database"), catalog.read() as session:
             profile = session.get_one(EncodeProfile, claims[0].profile_id)
             weights = session.get_one(CodecModel, profile.model_id).weights_sha256
-            works = [_work_of(session, claim, profile) for claim in claims]
+            works = _works_of(session, claims, profile)
         try:
             if any(work.alive for work in works):
                 _require_weights(context, profile, weights)
@@ -63,24 +65,29 @@ def run_encodes(catalog: Catalog, claims: Sequence[Claim], context: TaskContext)
                 work.fault = work.fault or error
 
     def write(session: Session, position: int) -> Outcome:
-        return _write(session, claims[position], works[position], profile)
+        return _write(session, claims[position], works[position], profile, context)
 
     with timings.measure("database"):
         paths = [str(work.source.path) if work.source else "" for work in works]
         return close_each(catalog, claims, keeper, paths, write)
 
 
-def _work_of(session: Session, claim: Claim, profile: EncodeProfile) -> _Work:
-    work = _Work(session.get_one(Asset, claim.asset_id))
-    assert claim.asset_id is not None and profile.id is not None
-    if has_rendition(session, claim.asset_id, profile.id):
-        work.done_before = True
-        return work
-    try:
-        work.source = source_of_asset(session, claim.asset_id)
-    except SpressoError as error:
-        work.fault = error
-    return work
+def _works_of(session: Session, claims: Sequence[Claim], profile: EncodeProfile) -> list[_Work]:
+    ids = [claim.asset_id for claim in claims if claim.asset_id is not None]
+    assets = {asset.id: asset for asset in session.execute(select(Asset).where(col(Asset.id).in_(ids))).scalars()}
+    ready = select(col(Rendition.asset_id)).where(
+        col(Rendition.asset_id).in_(ids), col(Rendition.profile_id) == profile.id, col(Rendition.status) == "ready"
+    )
+    done = set(session.connection().execute(ready).scalars())
+    sources = sources_of_assets(session, ids)
+    works = []
+    for asset_id in ids:
+        source = sources.get(asset_id)
+        work = _Work(assets[asset_id], source, done_before=asset_id in done)
+        if source is None and not work.done_before:
+            work.fault = no_source()
+        works.append(work)
+    return works
 
 
 def _require_weights(context: TaskContext, profile: EncodeProfile, weights: str) -> None:
@@ -224,12 +231,15 @@ def _network_time(context: TaskContext) -> Iterator[None]:
         timings.add("network", elapsed - (resampled - resampling) - (read - reading))
 
 
-def _write(session: Session, claim: Claim, work: _Work, profile: EncodeProfile) -> Outcome:
+def _write(
+    session: Session, claim: Claim, work: _Work, profile: EncodeProfile, context: TaskContext
+) -> Outcome:
     if work.fault is not None:
         raise work.fault
     path = str(work.source.path) if work.source else ""
     asset = work.asset
     if work.done_before:
+        settle(session, claim, asset, profile, context)
         queue.finish(session, claim, {"outcome": ALREADY})
         return Outcome(claim.uid, claim.kind, "succeeded", ALREADY, path, asset.uid, asset.duration)
     assert work.payload is not None
@@ -241,5 +251,6 @@ def _write(session: Session, claim: Claim, work: _Work, profile: EncodeProfile) 
         job_id=claim.id,
         channels=1 if profile.channel_mode == "mono" else min(asset.channels, 2),
     )
+    settle(session, claim, asset, profile, context)
     queue.finish(session, claim, {"outcome": "encoded", "bytes": len(work.payload), "rendition": rendition.uid})
     return Outcome(claim.uid, claim.kind, "succeeded", "encoded", path, asset.uid, asset.duration, len(work.payload))

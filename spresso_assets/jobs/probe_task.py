@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from sqlmodel import Session
+from sqlalchemy import select
+from sqlmodel import Session, col
 
 from spresso_assets.catalog.assets import link_source
 from spresso_assets.catalog.engine import Catalog
@@ -27,7 +28,9 @@ def run_probes(catalog: Catalog, claims: Sequence[Claim], context: TaskContext) 
     """Probe the files of some claimed jobs; one outcome per claim, in order."""
     timings = context.timings
     with timings.measure("database"), catalog.read() as session:
+        held = _load(session, claims)
         sources = [_source(session, claim) for claim in claims]
+        del held
     with LeaseKeeper(catalog, claims, context.lease_s) as keeper, timings.measure("reading"):
         results = _look(context, sources)
     for result in results:
@@ -43,7 +46,15 @@ def run_probes(catalog: Catalog, claims: Sequence[Claim], context: TaskContext) 
 
     with timings.measure("database"):
         paths = [str(source.path) if isinstance(source, Source) else "" for source in sources]
-        return close_each(catalog, claims, keeper, paths, write, spoil)
+        return close_each(catalog, claims, keeper, paths, write, spoil, lambda session: _load(session, claims))
+
+
+def _load(session: Session, claims: Sequence[Claim]) -> list[object]:
+    """Files and roots of all claims; a session knows them as long as they are held."""
+    files = select(SourceFile).where(col(SourceFile.id).in_([claim.source_file_id for claim in claims]))
+    found: list[object] = list(session.execute(files).scalars())
+    roots = select(WatchRoot).where(col(WatchRoot.id).in_({file.root_id for file in found}))  # type: ignore[attr-defined]
+    return found + list(session.execute(roots).scalars())
 
 
 def _source(session: Session, claim: Claim) -> Source | SpressoError:

@@ -1,6 +1,7 @@
 """The files that tasks read: where they are, and whether they are still what the catalog believes."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,23 +70,42 @@ def source_of_asset(session: Session, asset_id: int) -> Source:
     Raises:
         SpressoError: ``source_missing``.
     """
-    row = session.execute(
-        select(SourceFile, WatchRoot)
+    found = sources_of_assets(session, [asset_id]).get(asset_id)
+    if found is None:
+        raise no_source()
+    return found
+
+
+def sources_of_assets(session: Session, asset_ids: Sequence[int]) -> dict[int, Source]:
+    """`source_of_asset` of several; those without a present file are left out."""
+    rows = session.connection().execute(
+        select(
+            col(SourceFile.asset_id),
+            col(WatchRoot.path),
+            col(SourceFile.rel_path),
+            col(SourceFile.size),
+            col(SourceFile.mtime_ns),
+        )
         .join(WatchRoot, col(SourceFile.root_id) == col(WatchRoot.id))
         .where(
-            col(SourceFile.asset_id) == asset_id,
+            col(SourceFile.asset_id).in_(asset_ids),
             col(SourceFile.state) == "present",
             col(SourceFile.probed_size) == col(SourceFile.size),
             col(SourceFile.probed_mtime_ns) == col(SourceFile.mtime_ns),
         )
         .order_by(col(WatchRoot.state), col(SourceFile.id))  # active roots first
-        .limit(1)
-    ).first()
-    if row is None:
-        raise SpressoError(
-            "No file of this sound is there to encode from",
-            code="source_missing",
-            hint="Bring the original back and run 'spresso scan'",
-        )
-    file, root = row
-    return Source(Path(root.path), Path(root.path) / file.rel_path, file.size, file.mtime_ns)
+    )
+    found: dict[int, Source] = {}
+    for asset_id, root, rel_path, size, mtime_ns in rows:
+        if asset_id is not None:
+            found.setdefault(asset_id, Source(Path(root), Path(root) / rel_path, size, mtime_ns))
+    return found
+
+
+def no_source() -> SpressoError:
+    """What to say when an asset has no file to read."""
+    return SpressoError(
+        "No file of this sound is there to encode from",
+        code="source_missing",
+        hint="Bring the original back and run 'spresso scan'",
+    )
