@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from spresso_assets.catalog.engine import Catalog
     from spresso_assets.catalog.models import SourceFile
     from spresso_assets.ingest.reconcile import Report
-    from spresso_assets.jobs.runner import EmbeddedRunner, Event
+    from spresso_assets.jobs.outcome import Outcome
 
 PATIENCE_S = 120.0
+KEPT_FAILURES = 1000  # of a watch that runs for months; each was printed when it came
 
 
 def watch(
@@ -47,43 +49,79 @@ def watch(
         state.register_bundle(catalog)
     if state.out.mode is Mode.JSON:
         state.out.mode = Mode.JSONL  # an endless list never becomes one document
-    with pipeline.make_context(state, encode=not no_encode and not enqueue) as context:
-        desk = _Desk(state, catalog, encode=not no_encode, enqueue=enqueue)
-        if not enqueue:
+    desk = _Desk(state, catalog, encode=not no_encode)
+    watcher = Watcher(
+        catalog,
+        desk.ready,
+        on_report=desk.report,
+        on_problem=desk.problem,
+        work=desk.ring if enqueue else lambda: None,
+        rescan_s=state.settings.rescan_s,
+        names=names,
+    )
+    if enqueue:
+        if once:
+            _once(watcher.once)
+            desk.finish()
+        else:
+            _forever(state, watcher.run, [watcher.stop], names)
+        return
+    with pipeline.make_context(state, encode=not no_encode) as context:
+        if once:
             from spresso_assets.jobs.runner import EmbeddedRunner
 
-            desk.runner = EmbeddedRunner(catalog, context)
-        watcher = Watcher(
-            catalog,
-            desk.ready,
-            on_report=desk.report,
-            on_problem=desk.problem,
-            work=desk.work,
-            rescan_s=state.settings.rescan_s,
-            names=names,
-        )
-        if once:
-            waited = 0.0
-            while (wait_s := watcher.once()) and waited < PATIENCE_S:
-                waited += wait_s
-                threading.Event().wait(wait_s)
+            runner = EmbeddedRunner(catalog, context)
+
+            def work() -> None:
+                runner.run(on_event=lambda event: desk.done(event.outcomes))
+
+            watcher.work = work
+            _once(watcher.once)
             desk.finish()
             return
-        _stop_on_signals(watcher.stop, desk)
-        state.out.note(f"watching {', '.join(names)}; Ctrl-C ends")
-        watcher.run()
-        state.out.note("stopped; whatever was in work goes on at the next start")
+        from spresso_assets.jobs.worker import BackgroundWorker
+
+        # In its own thread: an encoding takes long, and files go on changing meanwhile.
+        worker = BackgroundWorker(catalog, context, ("io", "encode"), on_batch=desk.done)
+        watcher.work = worker.wake
+        thread = worker.start()
+        try:
+            _forever(state, watcher.run, [watcher.stop, worker.stop], names)
+        finally:
+            worker.stop()
+            thread.join()
+
+
+def _once(look: Callable[[], float]) -> None:
+    """Scan, and again while files are unfinished, for a while."""
+    waited = 0.0
+    while (wait_s := look()) and waited < PATIENCE_S:
+        waited += wait_s
+        threading.Event().wait(wait_s)
+
+
+def _forever(state: State, run: Callable[[], None], stops: list[Callable[[], None]], names: tuple[str, ...]) -> None:
+    """Run until Ctrl-C or the stop signal of service managers; the batch in work is finished."""
+
+    def handle(*_: object) -> None:
+        for stop in stops:
+            stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    state.out.note(f"watching {', '.join(names)}; Ctrl-C ends")
+    run()
+    state.out.note("stopped; whatever was in work goes on at the next start")
 
 
 class _Desk:
-    """What the watch loop hands its findings to: queues work, runs it, prints what happened."""
+    """What the watch loop and the worker hand their findings to: queues work, prints what happened."""
 
-    def __init__(self, state: State, catalog: Catalog, *, encode: bool, enqueue: bool) -> None:
+    def __init__(self, state: State, catalog: Catalog, *, encode: bool) -> None:
         self.state = state
         self.catalog = catalog
         self.encode = encode
-        self.enqueue = enqueue
-        self.runner: EmbeddedRunner | None = None
+        self._lock = threading.Lock()  # both threads print whole lines
 
     def ready(self, session: Session, file: SourceFile) -> None:
         """A file may be read: queue it in the transaction of its row."""
@@ -93,37 +131,47 @@ class _Desk:
 
     def report(self, report: Report) -> None:
         """A look at a root found something."""
-        report_problems(self.state, report)
-        self._say({"event": "scan", **report.record()}, headline(report))
+        with self._lock:
+            report_problems(self.state, report)
+            self._say({"event": "scan", **report.record()}, headline(report))
 
     def problem(self, root: str, error: SpressoError) -> None:
         """A root cannot be looked at; the loop tries again."""
-        self.state.out.failure(root, error)
+        with self._lock:
+            self._failure(root, error)
 
-    def work(self) -> None:
-        """Do or hand out what is queued."""
-        if self.runner is not None:
-            self.runner.run(on_event=self._done)
-        elif self.enqueue:
-            try:
-                pipeline.leave_to_workers(self.state, self.catalog)
-            except SpressoError as error:
+    def ring(self) -> None:
+        """Hand out what is queued."""
+        try:
+            pipeline.leave_to_workers(self.state, self.catalog)
+        except SpressoError as error:
+            with self._lock:
                 self.state.out.warn(str(error))
+                del self.state.out.warnings[:-KEPT_FAILURES]
+
+    def done(self, outcomes: Sequence[Outcome]) -> None:
+        """A batch of work ended."""
+        with self._lock:
+            for outcome in outcomes:
+                self._tell(outcome)
 
     def finish(self) -> None:
         """End `--once` with the exit code that its failures ask for."""
         if self.state.out.failures:
             raise typer.Exit(int(ExitCode.PARTIAL))
 
-    def _done(self, event: Event) -> None:
-        for outcome in event.outcomes:
-            if outcome.status == "failed" and outcome.error is not None:
-                self.state.out.failure(outcome.path, outcome.error)
-            elif outcome.status == "succeeded":
-                line = f"{outcome.what.ljust(9)} {format.printable(outcome.path)}  {outcome.asset_uid[:8]}"
-                if outcome.payload_bytes:
-                    line += f"  {format.size(outcome.payload_bytes)}"
-                self._say({"event": outcome.kind, **outcome.as_dict()}, line)
+    def _tell(self, outcome: Outcome) -> None:
+        if outcome.status == "failed" and outcome.error is not None:
+            self._failure(outcome.path, outcome.error)
+        elif outcome.status == "succeeded":
+            line = f"{outcome.what.ljust(9)} {format.printable(outcome.path)}  {outcome.asset_uid[:8]}"
+            if outcome.payload_bytes:
+                line += f"  {format.size(outcome.payload_bytes)}"
+            self._say({"event": outcome.kind, **outcome.as_dict()}, line)
+
+    def _failure(self, path: str, error: SpressoError) -> None:
+        self.state.out.failure(path, error)
+        del self.state.out.failures[:-KEPT_FAILURES]
 
     def _say(self, record: dict[str, Any], line: str) -> None:
         if self.state.out.mode is Mode.TEXT:
@@ -134,12 +182,13 @@ class _Desk:
 
 
 def _names(catalog: Catalog, wanted: list[str]) -> tuple[str, ...]:
-    from spresso_assets.ingest.roots import find_root, list_roots
+    """Names of the roots to watch; with none named, whatever is a root at any time."""
+    from spresso_assets.ingest.roots import find_root, is_paused, list_roots
 
     with catalog.read() as session:
         if wanted:
             return tuple(find_root(session, name).name for name in wanted)
-        names = tuple(s.root.name for s in list_roots(session) if s.root.state != "paused" and s.root.mode != "scan")
+        names = tuple(s.root.name for s in list_roots(session) if not is_paused(s.root) and s.root.mode != "scan")
     if not names:
         raise SpressoError(
             "there is no root to watch",
@@ -148,15 +197,3 @@ def _names(catalog: Catalog, wanted: list[str]) -> tuple[str, ...]:
             exit_code=ExitCode.NOT_FOUND,
         )
     return names
-
-
-def _stop_on_signals(stop: Any, desk: _Desk) -> None:
-    """End after the batch in work on Ctrl-C and on the stop signal of service managers."""
-
-    def handle(*_: object) -> None:
-        stop()
-        if desk.runner is not None:
-            desk.runner.stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)

@@ -1,156 +1,62 @@
 """Watch roots: file events make the next look come sooner, regular scans make sure that nothing is missed.
 
-Events get lost: queues overflow (7,317 of 10,000 files in one trial), shares send none, a watch limit is reached in
-silence. So an event is only ever a hint to reconcile that path; every root is scanned at the start, after anything
-suspicious, and every `rescan_s`. Whether a watch still lives is asked of its emitter thread and of the root's inode:
-the observer itself says "alive" long after its emitter died.
+Events get lost: queues overflow, shares send none, a watch limit is reached in silence. So an event is only ever a
+hint to reconcile that path; every root is scanned at the start, after anything suspicious, and every `rescan_s`.
+Most of these scans are quick. A quick one cannot see a file that was written to in place, so every file is compared
+again when events were lost, and otherwise as often as that takes no more than a twentieth of the time.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlmodel import select
+from sqlalchemy import func, select
+from sqlmodel import col
 
 from spresso_assets.catalog.columns import now_us
-from spresso_assets.catalog.models import WatchRoot
-from spresso_assets.errors import SpressoError
-from spresso_assets.ingest.reconcile import ReadyHook, Report, reconcile
+from spresso_assets.catalog.models import ScanFolder, WatchRoot
+from spresso_assets.errors import FaultKind, SpressoError
+from spresso_assets.ingest.events import EventSource, Hints, overflow_warnings, require_watches
+from spresso_assets.ingest.folders import chunks
+from spresso_assets.ingest.mounts import Mount, silent_parts
+from spresso_assets.ingest.reconcile import ReadyHook, Report, outermost, reconcile
+from spresso_assets.ingest.roots import detect_backend, is_paused, resume_root
 
 if TYPE_CHECKING:
-    from watchdog.events import FileSystemEvent
-    from watchdog.observers.api import BaseObserver
-
     from spresso_assets.catalog.engine import Catalog
 
-COLLECT_S = 0.3  # events come in bursts: one look for all of a burst
 CHECK_S = 5.0  # how often watches are checked for being alive, and roots for having been changed by other commands
-# Reading a file raises these; reacting to them would make the watcher chase its own tail.
-OWN_READING = frozenset({"opened", "closed_no_write"})
+# Of the time, that comparing every file may take; and how seldom that is done at least.
+FULL_SHARE = 0.05
+FULL_EVERY_S = 86_400.0
+# Paths of one look; beyond the second number a scan of the whole root is cheaper.
+PARTS = 400
+MOST_HINTS = 4000
+RETRY_S = 2.0
+OFFLINE = "root_offline"
 
 
-class Hints:
-    """Paths that something happened to, gathered from event threads and collected by the watch loop."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._paths: dict[int, set[str]] = {}
-        self._everything = False
-        self._stopped = False
-
-    def add(self, root_id: int, rel_path: str) -> None:
-        """Something happened at this path."""
-        with self._condition:
-            self._paths.setdefault(root_id, set()).add(rel_path)
-            self._condition.notify()
-
-    def lost_some(self) -> None:
-        """Events were lost: everything has to be scanned."""
-        with self._condition:
-            self._everything = True
-            self._condition.notify()
-
-    def stop(self) -> None:
-        """Wake the loop for the last time."""
-        with self._condition:
-            self._stopped = True
-            self._condition.notify()
-
-    @property
-    def stopped(self) -> bool:
-        return self._stopped
-
-    def collect(self, timeout_s: float) -> tuple[dict[int, set[str]], bool]:
-        """Wait for hints; returns them by root, and whether everything has to be scanned."""
-        with self._condition:
-            waiting = self._condition.wait_for(self._any, timeout_s)
-            if waiting and not self._stopped:
-                self._condition.wait_for(lambda: self._stopped, COLLECT_S)
-            taken, self._paths = self._paths, {}
-            everything, self._everything = self._everything, False
-            return taken, everything
-
-    def _any(self) -> bool:
-        return bool(self._paths) or self._everything or self._stopped
-
-
-def common_folder(rel_paths: set[str]) -> str:
-    """The smallest part of a root that holds all these paths: one path is itself, '' is the whole root."""
-    if len(rel_paths) == 1:
-        return next(iter(rel_paths))
-    return os.path.commonpath(sorted(rel_paths))
-
-
-class EventSource:
-    """File events of one root, for as long as its folder is the same folder."""
-
-    def __init__(self, root_id: int, path: Path, hints: Hints) -> None:
-        self.path = path
-        self._identity = _identity(path)
-        self._observer: BaseObserver | None = None
-        self._hints = hints
-        self._root_id = root_id
-
-    def start(self) -> None:
-        """Begin to listen.
-
-        Raises:
-            OSError: the system has no watches left, or the folder is gone.
-        """
-        from watchdog.events import FileSystemEventHandler
-        from watchdog.observers import Observer
-
-        source = self
-
-        class Handler(FileSystemEventHandler):
-            def on_any_event(self, event: FileSystemEvent) -> None:
-                source.hint(event)
-
-        observer = Observer()
-        observer.schedule(Handler(), str(self.path), recursive=True)
-        observer.start()
-        self._observer = observer
-
-    def hint(self, event: FileSystemEvent) -> None:
-        """Turn an event into hints for the paths that it names."""
-        if event.event_type in OWN_READING:
-            return
-        for raw in (event.src_path, event.dest_path):
-            path = os.fsdecode(raw)
-            if path and Path(path).is_relative_to(self.path):
-                rel_path = Path(path).relative_to(self.path).as_posix()
-                # An event for the folder itself says only that an entry of it changed, which has its own event.
-                if rel_path != ".":
-                    self._hints.add(self._root_id, rel_path)
-
-    def alive(self) -> bool:
-        """Whether events still come: threads run, and the path is still the folder that is being watched."""
-        observer = self._observer
-        if observer is None or not observer.is_alive() or _identity(self.path) != self._identity:
-            return False
-        return bool(observer.emitters) and all(emitter.is_alive() for emitter in observer.emitters)
-
-    def stop(self) -> None:
-        """Stop listening; safe to call twice."""
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join(timeout=5)
-            self._observer = None
+def full_is_due(root: WatchRoot, now: int) -> bool:
+    """Whether it is time to compare every file of a root. `now`: microseconds since 1970."""
+    if root.last_full_scan_at is None:
+        return True
+    pause_s = min((root.full_scan_s or 0.0) / FULL_SHARE, FULL_EVERY_S)
+    return now - root.last_full_scan_at >= pause_s * 1e6
 
 
 @dataclass
 class _Watched:
     root: WatchRoot
+    silent: list[str] = field(default_factory=list)
     source: EventSource | None = None
+    deaf: str = ""  # why there are no events although there should be
     next_scan: float = 0.0
+    next_poll: float = 0.0  # of the silent parts
+    lost: bool = True  # events may have been lost: the next scan compares every file
     again: dict[str, float] = field(default_factory=dict)  # unfinished path -> when to look again
     complained: str = ""
 
@@ -163,8 +69,8 @@ class Watcher:
         on_ready: see `reconcile`.
         on_report: called with every report that found something.
         on_problem: called with root name and error when a root cannot be scanned or watched; it is tried again.
-        work: called after each look, to do what became ready; events are collected meanwhile.
-        rescan_s: seconds between two full scans of a root with events.
+        work: called after each look; whatever takes long belongs into another thread, for nobody looks meanwhile.
+        rescan_s: seconds between two scans of a root with events.
         names: only these roots.
     """
 
@@ -195,13 +101,21 @@ class Watcher:
 
     def run(self) -> None:
         """Watch until `stop` is called."""
-        with _overflow_warnings(self.hints.lost_some):
+        with overflow_warnings(self.hints.lost_some):
             try:
                 while not self.hints.stopped:
-                    self._load_roots()
-                    self._look()
-                    self.work()
-                    self._collect()
+                    try:
+                        self._load_roots()
+                        self._look()
+                        self.work()
+                        self._collect()
+                    except SpressoError as error:
+                        if error.kind is not FaultKind.RETRYABLE:
+                            raise
+                        # A database that is restarted is back in a moment; whatever happens meanwhile is scanned.
+                        self.on_problem("catalog", error)
+                        self.hints.lost_some()
+                        self.hints.collect(CHECK_S)
             finally:
                 for watched in self._watched.values():
                     _end(watched)
@@ -216,7 +130,7 @@ class Watcher:
 
     def _load_roots(self, *, listen: bool = True) -> None:
         with self.catalog.read() as session:
-            roots = {root.id or 0: root for root in session.exec(select(WatchRoot)) if self._wanted(root)}
+            roots = {root.id or 0: root for root in session.execute(select(WatchRoot)).scalars() if self._wanted(root)}
         for root_id in set(self._watched) - set(roots):
             _end(self._watched.pop(root_id))
         for root_id, root in roots.items():
@@ -224,51 +138,123 @@ class Watcher:
             if watched.root.path != root.path:
                 _end(watched)
                 watched.next_scan = 0.0
+            self._bring_up_to_date(root, watched)
             watched.root = root
-            if listen and root.backend == "native":
+            if listen and root.backend == "native" and root.last_scan_at is not None:
                 self._listen(root_id, watched)
 
     def _wanted(self, root: WatchRoot) -> bool:
-        return root.state != "paused" and root.mode != "scan" and (not self.names or root.name in self.names)
+        return not is_paused(root) and root.mode != "scan" and (not self.names or root.name in self.names)
+
+    def _bring_up_to_date(self, root: WatchRoot, watched: _Watched) -> None:
+        """Notice pauses that are over, and what was mounted or unmounted."""
+        changed = root.state == "paused"
+        if changed:
+            resume_root(root)
+        before = (root.backend, root.backend_reason, root.mounts)
+        detect_backend(root)
+        if watched.deaf:
+            root.backend, root.backend_reason = "poll", watched.deaf
+        silent = silent_parts([Mount(**mount) for mount in root.mounts]) if root.backend == "native" else []
+        if root.backend != "native":
+            _end(watched)
+        if silent != watched.silent:
+            _end(watched)
+            watched.silent, watched.next_scan, watched.next_poll = silent, 0.0, 0.0
+        if changed or (root.backend, root.backend_reason, root.mounts) != before:
+            with self.catalog.session() as session:
+                row = session.get_one(WatchRoot, root.id)
+                if changed:
+                    resume_root(row)
+                row.backend, row.backend_reason, row.mounts = root.backend, root.backend_reason, root.mounts
 
     def _listen(self, root_id: int, watched: _Watched) -> None:
         if watched.source is not None and watched.source.alive():
             return
         _end(watched)
-        source = EventSource(root_id, Path(watched.root.path), self.hints)
+        path = Path(watched.root.path)
+        if not path.is_dir():
+            if watched.complained != OFFLINE:
+                watched.next_scan = 0.0  # the scan finds out what is the matter, and says so
+            return
+        source = EventSource(root_id, path, self.hints, watched.silent)
         try:
+            require_watches(self._folders_of([*self._listening(), root_id]))
             source.start()
-        except OSError as error:
-            if Path(watched.root.path).is_dir():
-                message = (
-                    f"file events do not work ({error.strerror or error}); scanning every {watched.root.poll_s:.0f} s"
-                )
-                self._complain(watched, SpressoError(message, code="no_file_events"))
+        except (OSError, SpressoError) as error:
             source.stop()
+            if isinstance(error, OSError):
+                every = f"scanning every {watched.root.poll_s:.0f} s"
+                error = SpressoError(
+                    f"file events do not work ({error.strerror or error}); {every}", code="no_file_events"
+                )
+            watched.deaf = error.message
+            self._complain(watched, error)
             return
         watched.source = source
-        watched.next_scan = 0.0  # for whatever happened while nobody listened
+        watched.next_scan, watched.lost = 0.0, True  # for whatever happened while nobody listened
+
+    def _listening(self) -> list[int]:
+        return [root_id for root_id, watched in self._watched.items() if watched.source is not None]
+
+    def _folders_of(self, root_ids: list[int]) -> int:
+        """Folders of roots, by their last scan."""
+        with self.catalog.read() as session:
+            number = select(func.count()).where(
+                col(ScanFolder.root_id).in_(root_ids), col(ScanFolder.is_there).is_(True)
+            )
+            return session.connection().execute(number).scalar_one()
 
     def _look(self) -> None:
-        now = time.monotonic()
         for root_id, watched in self._watched.items():
+            if self.hints.stopped:
+                return
+            now = time.monotonic()
             if now >= watched.next_scan:
-                self._reconcile(root_id, watched, "")
-                period = self.rescan_s if watched.source is not None else watched.root.poll_s
-                watched.next_scan = time.monotonic() + period
-            elif due := {path for path, when in watched.again.items() if now >= when}:
-                for path in due:
-                    del watched.again[path]
-                self._reconcile(root_id, watched, common_folder(due))
+                self._scan(root_id, watched)
+                continue
+            if watched.silent and now >= watched.next_poll:
+                self._poll(root_id, watched)
+            due = {path for path, when in watched.again.items() if now >= when}
+            if len(due) > MOST_HINTS:
+                watched.next_scan, watched.lost = 0.0, True
+            for parts in chunks(outermost(due), PARTS) if len(due) <= MOST_HINTS else ():
+                for path in parts:
+                    watched.again.pop(path, None)
+                self._reconcile(root_id, watched, parts, quick=False)
+            for path in due:
+                if watched.again.get(path, now + 1) <= now:
+                    del watched.again[path]  # it lay inside of another part
+
+    def _scan(self, root_id: int, watched: _Watched) -> None:
+        full = watched.lost or full_is_due(watched.root, now_us())
+        watched.next_scan = float("inf")
+        if self._reconcile(root_id, watched, [""], quick=not full):
+            watched.lost = False
+        now = time.monotonic()
+        watched.next_scan = min(watched.next_scan, now + self._period(watched))
+        watched.next_poll = now + watched.root.poll_s
+
+    def _period(self, watched: _Watched) -> float:
+        if watched.complained == OFFLINE:
+            return CHECK_S  # to be there when it is back
+        return self.rescan_s if watched.source is not None else watched.root.poll_s
+
+    def _poll(self, root_id: int, watched: _Watched) -> None:
+        """Look at the mounted parts that send no events. Every file is compared as often as in a root of that kind."""
+        due = full_is_due(watched.root, now_us())
+        self._reconcile(root_id, watched, watched.silent, quick=not due)
+        watched.next_poll = time.monotonic() + watched.root.poll_s
 
     def _collect(self) -> None:
         now = time.monotonic()
         times = [watched.next_scan for watched in self._watched.values()]
+        times += [watched.next_poll for watched in self._watched.values() if watched.silent]
         times += [when for watched in self._watched.values() for when in watched.again.values()]
         hints, everything = self.hints.collect(max(min([now + CHECK_S, *times]) - now, 0.01))
         if everything:
             for watched in self._watched.values():
-                watched.next_scan = 0.0
+                watched.next_scan, watched.lost = 0.0, True
         now = time.monotonic()
         for root_id, paths in hints.items():
             if root_id in self._watched:
@@ -276,19 +262,40 @@ class Watcher:
                 with self.catalog.session() as session:
                     session.get_one(WatchRoot, root_id).last_event_at = now_us()
 
-    def _reconcile(self, root_id: int, watched: _Watched, under: str) -> None:
+    def _reconcile(self, root_id: int, watched: _Watched, parts: Iterable[str], *, quick: bool) -> bool:
+        """Look at some parts of a root; returns whether that worked."""
+        parts = list(parts)
+        whole = parts == [""]
         try:
-            report = reconcile(self.catalog, root_id, self.on_ready, under=under, patient=True)
+            report = reconcile(
+                self.catalog, root_id, self.on_ready, under=parts, quick=quick, patient=True, patience_s=0.0
+            )
         except SpressoError as error:
-            self._complain(watched, error)
-            return
+            later = time.monotonic() + RETRY_S
+            if error.code not in ("scan_running", "scan_taken_over"):
+                self._complain(watched, error)
+                watched.lost = True
+            elif whole:
+                watched.next_scan = later
+            if not whole and error.kind is FaultKind.RETRYABLE:
+                watched.again.update(dict.fromkeys(parts, later))
+            return False
+        except OSError as error:
+            # Shares fail in many ways; none of them may end the watching of all the others.
+            self._complain(watched, SpressoError(f"the scan stopped: {error}", code="scan_failed"))
+            return False
+        if whole and watched.complained == OFFLINE:
+            _end(watched)  # the folder is back, and may be another one: listen to it anew
         watched.complained = ""
         when = time.monotonic() + max(report.wait_s, 0.05)
-        if not under:
+        if whole:
             watched.again.clear()
         watched.again.update({path: when for path, _ in report.settling})
+        if report.counts["settling"] > len(report.settling):
+            watched.next_scan = when  # more than a list can hold
         if report.found_something():
             self.on_report(report)
+        return True
 
     def _complain(self, watched: _Watched, error: SpressoError) -> None:
         # Once per fault: a share that is away for a night is one line, not ten thousand.
@@ -301,30 +308,3 @@ def _end(watched: _Watched) -> None:
     if watched.source is not None:
         watched.source.stop()
         watched.source = None
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        seen = path.stat()
-    except OSError:
-        return None
-    return seen.st_dev, seen.st_ino
-
-
-@contextmanager
-def _overflow_warnings(notify: Callable[[], None]) -> Iterator[None]:
-    """The library reports lost events only in its log."""
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            notify()
-
-    logger = logging.getLogger("watchdog")
-    listener = Listener(logging.WARNING)
-    logger.addHandler(listener)
-    propagate, logger.propagate = logger.propagate, False
-    try:
-        yield
-    finally:
-        logger.removeHandler(listener)
-        logger.propagate = propagate

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from spresso_assets.catalog.models import WatchRoot
 from spresso_assets.errors import SpressoError
 from spresso_assets.ingest.reconcile import Report
-from spresso_assets.ingest.watcher import EventSource, Hints, Watcher, common_folder
+from spresso_assets.ingest.watcher import Watcher
 from tests.ingest.conftest import Library
 
 
@@ -61,6 +60,15 @@ def instant(library: Library) -> Library:
         root = session.get_one(WatchRoot, library.root_id)
         root.settle_s, root.backend = 0.0, "native"
     return library
+
+
+def root_of(library: Library) -> WatchRoot:
+    with library.catalog.read() as session:
+        return session.get_one(WatchRoot, library.root_id)
+
+
+def watched_of(watching: Watching) -> Any:
+    return next(iter(watching.watcher._watched.values()))
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -112,9 +120,10 @@ def test_root_that_goes_away_and_comes_back(instant: Library) -> None:
         away.rename(instant.folder)
         instant.put("b.wav")
         wait_for(lambda: instant.states().get("b.wav") == "present")
-        # The new watch listens again.
-        with instant.catalog.read() as session:
-            assert session.get_one(WatchRoot, instant.root_id).state == "active"
+        wait_for(lambda: root_of(instant).state == "active")
+        assert instant.states() == {"a.wav": "present", "b.wav": "present"}
+        wait_for(lambda: (source := watched_of(watching).source) is not None and source.alive())
+        assert len(instant.read) == 2, "what was there before is not read again"
 
 
 def test_once_scans_and_ends(instant: Library) -> None:
@@ -133,14 +142,6 @@ def test_paused_and_scan_only_roots_are_left_alone(instant: Library) -> None:
     assert instant.states() == {}
 
 
-def test_lost_events_lead_to_a_scan() -> None:
-    hints = Hints()
-    hints.add(1, "a.wav")
-    hints.lost_some()
-    assert hints.collect(1.0) == ({1: {"a.wav"}}, True)
-    assert hints.collect(0.0) == ({}, False)
-
-
 def test_overflow_warning_is_heard(instant: Library) -> None:
     with Watching(instant) as watching:
         wait_for(lambda: bool(logging.getLogger("watchdog").handlers))
@@ -148,38 +149,6 @@ def test_overflow_warning_is_heard(instant: Library) -> None:
         instant.put("unseen.wav")
         logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed")
         wait_for(lambda: instant.states().get("unseen.wav") == "present")
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Iterator[EventSource]:
-    folder = tmp_path / "root"
-    folder.mkdir()
-    source = EventSource(1, folder, Hints())
-    yield source
-    source.stop()
-
-
-def test_watch_of_a_replaced_folder_is_dead(source: EventSource) -> None:
-    source.start()
-    assert source.alive()
-    source.path.rename(source.path.parent / "old")
-    source.path.mkdir()
-    assert not source.alive()
-
-
-def test_watch_whose_emitter_died_is_dead(source: EventSource) -> None:
-    source.start()
-    assert source._observer is not None
-    for emitter in source._observer.emitters:
-        emitter.stop()
-        emitter.join(10)
-    assert source._observer.is_alive() and not source.alive()
-
-
-def test_common_folder() -> None:
-    assert common_folder({"a/b/c.wav"}) == "a/b/c.wav"
-    assert common_folder({"a/b/c.wav", "a/b/d.wav"}) == "a/b"
-    assert common_folder({"a/b", "ab/c"}) == ""
 
 
 def test_problem_is_said_once(instant: Library) -> None:
