@@ -25,7 +25,7 @@ printf 'postgresql://spresso:%s@%s/spresso' "$catalog" "${DB_HOST:-postgres}" >"
 printf 'requirepass %s\n' "$redis" >"$making/redis_auth"
 printf 'redis://:%s@%s/0' "$redis" "${REDIS_HOST:-redis}" >"$making/broker_url"
 password >"$making/postgres_password"
-password >"$making/grafana_password"
+password >"$making/dashboard_password"
 chmod 0444 "$making"/*
 mv "$making" "$folder"
 echo "$folder: $(find "$folder" -type f | wc -l | tr -d ' ') files. Keep a copy where you keep passwords." >&2

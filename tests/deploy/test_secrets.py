@@ -62,7 +62,7 @@ def test_each_is_another_and_none_is_shown(secrets: Path, tmp_path: Path) -> Non
     passwords = [
         re.findall(r"[0-9a-f]{48}", (folder / name).read_text())[0]
         for folder in (secrets, tmp_path / "again")
-        for name in ("catalog_password", "postgres_password", "redis_auth", "grafana_password")
+        for name in ("catalog_password", "postgres_password", "redis_auth", "dashboard_password")
     ]
     assert len(set(passwords)) == 8
     assert not any(password in again.stdout + again.stderr for password in passwords)
