@@ -1,13 +1,16 @@
 """Renditions: an asset encoded under a profile, payload and facts in one row."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import defer
-from sqlmodel import Session, col
+from sqlmodel import Session, SQLModel, col
 
+from spresso_assets.catalog.columns import new_uid, now_us
 from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile, Rendition, SourceFile
 from spresso_assets.errors import ExitCode, SpressoError
 
@@ -39,6 +42,9 @@ def store_rendition(
     quality: dict[str, Any] | None = None,
     encoder_build: str = "",
     decode_seed: int | None = None,
+    origin: str = "source",
+    parent_uid: str | None = None,
+    generation: int = 1,
 ) -> Rendition:
     """Keep a payload as the ready rendition of an asset and profile; a former one becomes ``superseded``.
 
@@ -70,6 +76,9 @@ def store_rendition(
         actual_kbps=len(payload) * 8 / 1000 / asset.duration if asset.duration > 0 else 0.0,
         decode_seed=seed_of_hash(asset.audio_hash) if decode_seed is None else decode_seed,
         quality=quality,
+        origin=origin,
+        parent_uid=parent_uid,
+        generation=generation,
         payload=payload,
     )
     session.add(rendition)
@@ -148,3 +157,68 @@ def has_rendition(session: Session, asset_id: int, profile_id: int) -> bool:
         col(Rendition.asset_id) == asset_id, col(Rendition.profile_id) == profile_id, col(Rendition.status) == "ready"
     )
     return session.connection().execute(statement).first() is not None
+
+
+@dataclass(frozen=True)
+class NewRendition:
+    """A payload to be stored, and how it was made; see `Rendition`."""
+
+    asset_id: int
+    payload: bytes
+    duration_s: float
+    channels: int
+    decode_seed: int
+    origin: str
+    parent_uid: str | None = None
+    generation: int = 1
+    quality: dict[str, Any] | None = None
+    encoder_build: str = ""
+
+
+def store_renditions(
+    session: Session, profile_id: int, new: Sequence[NewRendition], *, job_id: int | None = None, again: bool = False
+) -> None:
+    """Keep payloads as the ready renditions of their assets and a profile, many in few statements.
+
+    Args:
+        again: former renditions of the profile become ``superseded``; else whoever has one keeps it.
+    """
+    if not new:
+        return
+    connection = session.connection()
+    table = SQLModel.metadata.tables["rendition"]
+    if again:
+        former = (table.c.profile_id == profile_id, table.c.status == "ready")
+        for at in range(0, len(new), 500):
+            ids = [item.asset_id for item in new[at : at + 500]]
+            connection.execute(update(table).where(*former, table.c.asset_id.in_(ids)).values(status="superseded"))
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(table).on_conflict_do_nothing(
+        index_elements=["asset_id", "profile_id"], index_where=text("status = 'ready'")
+    )
+    now = now_us()
+    connection.execute(
+        statement,
+        [
+            {
+                "uid": new_uid(),
+                "asset_id": item.asset_id,
+                "profile_id": profile_id,
+                "job_id": job_id,
+                "status": "ready",
+                "encoder_build": item.encoder_build,
+                "payload_sha256": hashlib.sha256(item.payload).hexdigest(),
+                "payload_bytes": len(item.payload),
+                "channels": item.channels,
+                "actual_kbps": len(item.payload) / 125 / item.duration_s if item.duration_s > 0 else 0.0,
+                "decode_seed": item.decode_seed,
+                "origin": item.origin,
+                "parent_uid": item.parent_uid,
+                "generation": item.generation,
+                "quality": item.quality,
+                "created_at": now,
+                "payload": item.payload,
+            }
+            for item in new
+        ],
+    )

@@ -11,7 +11,9 @@ import typer
 
 from spresso_assets import __version__
 from spresso_assets.cli import (
+    bench,
     codec,
+    conform,
     db,
     decode,
     demo,
@@ -27,6 +29,7 @@ from spresso_assets.cli import (
     metrics,
     models,
     profile,
+    reencode,
     root,
     scan,
     search,
@@ -67,11 +70,13 @@ app.command("scan")(scan.scan)
 app.command("ingest")(ingest.ingest)
 app.command("watch")(watch.watch)
 app.command("encode")(encode.encode)
+app.command("reencode")(reencode.reencode)
 app.command("search")(search.search)
 app.command("fields")(fields.fields)
 app.command("show")(show.show)
 app.command("decode")(decode.decode)
 app.command("export")(export.export)
+app.command("conform")(conform.conform)
 app.command("stats")(stats.stats)
 app.add_typer(profile.app, name="profile")
 app.add_typer(models.app, name="models")
@@ -85,6 +90,7 @@ app.add_typer(db.app, name="db")
 app.command("gc")(gc.gc)
 app.add_typer(codec.app, name="codec")
 app.command("evaluate")(evaluate.evaluate)
+app.add_typer(bench.app, name="bench")
 app.add_typer(train.app, name="train")
 
 

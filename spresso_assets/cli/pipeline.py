@@ -13,14 +13,26 @@ if TYPE_CHECKING:
     from spresso_assets.jobs.context import TaskContext
     from spresso_assets.jobs.runner import Event, Summary
 
-LABELS = {"probe": "reading", "encode": "encoding"}
+LABELS = {
+    "probe": "reading",
+    "cut": "cutting",
+    "quantise": "quantising",
+    "encode": "encoding",
+    "transcode": "transcoding",
+}
 
 
 def make_context(state: State, *, encode: bool = True) -> TaskContext:
     """The task context of this command; without `encode`, encode jobs are left for others."""
     from spresso_assets.jobs.context import TaskContext
 
-    return TaskContext(state.codec if encode else None, probe_workers=state.settings.workers)
+    from spresso_assets.codec.bundle import read_entropy
+
+    return TaskContext(
+        state.codec if encode else None,
+        probe_workers=state.settings.workers,
+        load_entropy=lambda: read_entropy(state.bundle_dir()),
+    )
 
 
 def run_jobs(state: State, catalog: Catalog, context: TaskContext) -> Summary:

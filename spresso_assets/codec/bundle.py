@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spresso_assets.codec.config import PRESETS, ModelConfig
+from spresso_assets.codec.config import POOLS, PRESETS, ModelConfig
 from spresso_assets.codec.entropy import EntropyTables
 from spresso_assets.errors import ExitCode, FaultKind, SpressoError
 
@@ -84,6 +84,29 @@ def check_bundle(bundle: Path) -> tuple[ModelConfig, str]:
             kind=FaultKind.ENVIRONMENT,
         )
     return config, digest
+
+
+def read_entropy(bundle: Path) -> tuple[str, dict[int, EntropyTables]]:
+    """Weights hash, and the entropy tables by t: all that cutting and checking streams needs. No torch.
+
+    Raises:
+        SpressoError: as `check_bundle`.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    config, digest = check_bundle(bundle)
+    try:
+        with safe_open(bundle / WEIGHTS, framework="numpy") as tensors:
+            names: list[str] = list(tensors.keys())
+            rates = {name.split(".")[1] for name in names if name.startswith("entropy.")}
+            return digest, {
+                POOLS[rate]: EntropyTables(
+                    tensors.get_tensor(f"entropy.{rate}.frequency_MK"), tensors.get_tensor(f"entropy.{rate}.rank_MRR")
+                )
+                for rate in rates
+            }
+    except (SafetensorError, LookupError, ValueError, OSError) as e:
+        raise _corrupt(f"the entropy tables of bundle '{config.name}' cannot be read: {_line(e)}") from e
 
 
 def save_bundle(

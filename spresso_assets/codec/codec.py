@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from spresso_assets.codec.bitstream import SprHeader
 from spresso_assets.codec.closeness import MelDistance
 from spresso_assets.codec.config import HOP, OPERATING_POINTS, POOLS, RATE_OF_POOL, ModelConfig, OperatingPoint
 from spresso_assets.codec.decoding import BATCH_FRAMES, QUALITIES, Quality, SoundDecoder
-from spresso_assets.codec.encoding import Audio, OpenBlocks, SoundEncoder, Tokens
+from spresso_assets.codec.encoding import BEAM, CANDIDATES, Audio, OpenBlocks, SoundEncoder, Tokens
 from spresso_assets.codec.entropy import EntropyTables
 from spresso_assets.codec.extension import seed_record, stored_seed
 from spresso_assets.codec.latent_encoder import LatentEncoder, LatentEncoders
@@ -173,6 +173,51 @@ class SPresso:
             distances.append(distance.value)
         return int(np.argmin(distances))
 
+    @torch.inference_mode()
+    def requantise(self, payloads: Sequence[bytes], point: str) -> list[bytes]:
+        """Continuous streams -> streams of codes at the same frame rate; only the quantizer runs.
+
+        The result is what encoding the source at ``point`` gives, but for the rounding of stored latents to 16 bits,
+        which now and then turns a code that was a near tie.
+
+        Args:
+            payloads: continuous streams of this model at the frame rate of ``point``, of any lengths: their frames
+                are quantised together.
+            point: a discrete operating point.
+
+        Raises:
+            SpressoError: what `bitstream.unpack` raises; ``wrong_model``; ``not_quantisable`` for a stream that is
+                no continuous one of this frame rate, or a point that has no codes; as `operating_point`.
+        """
+        op = self.operating_point(point)
+        opened = [self._continuous(payload, op) for payload in payloads]
+        rows = [z.reshape(-1, z.shape[-1]) for _, z in opened if z.size]
+        parts: list[Tokens] = []
+        if rows:
+            z_BD = torch.from_numpy(np.concatenate(rows))
+            codes_BM = self.networks.quantizers[op.rate].encode(z_BD, BEAM, CANDIDATES, op.codebooks).numpy()
+            parts = np.split(codes_BM, np.cumsum([len(z_BD) for z_BD in rows])[:-1])
+        made, streams = iter(parts), []
+        for (header, z), payload in zip(opened, payloads, strict=True):
+            header = replace(header, codebooks=op.codebooks, bits=op.bits, dim=None)
+            codes = next(made).reshape(*z.shape[:-1], -1) if z.size else None
+            if codes is None and not header.silent:
+                codes = np.zeros((*z.shape[:-1], op.codebooks or 0), np.int32)
+            streams.append(bitstream.pack(header, codes, bitstream.read_side(payload), self.entropy))
+        return streams
+
+    def _continuous(self, payload: bytes, op: OperatingPoint) -> tuple[SprHeader, Tokens]:
+        header, z = bitstream.unpack(payload)
+        if header.model_id != self.model_id:
+            raise _wrong_model(header, self.model_id)
+        if not header.continuous or header.pool != op.pool or op.codebooks is None:
+            raise SpressoError(
+                f"only a continuous stream of {op.rate} can be quantised to '{op.name}'",
+                code="not_quantisable",
+                hint="Encode the source again.",
+            )
+        return header, z
+
     def operating_point(self, name: str) -> OperatingPoint:
         """Look up an operating point that this bundle can do."""
         if name not in OPERATING_POINTS:
@@ -251,12 +296,7 @@ class SPresso:
         ours = bitstream.read_header(payload).model_id == self.model_id
         header, tokens = bitstream.unpack(payload, self.entropy if ours else None)
         if header.model_id != self.model_id:
-            raise SpressoError(
-                f"the stream was made by model {header.model_id}, this bundle is {self.model_id}",
-                code="wrong_model",
-                hint="Decode with the bundle that encoded it: 'spresso models list'.",
-                exit_code=ExitCode.MODEL_MISSING,
-            )
+            raise _wrong_model(header, self.model_id)
         if (
             header.dim not in (None, self.config.latent_encoder.code_dim)
             or RATE_OF_POOL.get(header.pool) not in self.config.rates
@@ -278,6 +318,15 @@ class _Surveyed:
     header: SprHeader
     side: bytes
     blocks: OpenBlocks
+
+
+def _wrong_model(header: SprHeader, model_id: str) -> SpressoError:
+    return SpressoError(
+        f"the stream was made by model {header.model_id}, this bundle is {model_id}",
+        code="wrong_model",
+        hint="Decode with the bundle that encoded it: 'spresso models list'.",
+        exit_code=ExitCode.MODEL_MISSING,
+    )
 
 
 def _blocks(audio_CN: Audio) -> OpenBlocks:

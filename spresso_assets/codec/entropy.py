@@ -29,7 +29,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CANDIDATES", "EntropyTables", "decode_codes", "decode_prefix", "encode_codes", "walk"]
+__all__ = ["CANDIDATES", "EntropyTables", "cut_codes", "decode_codes", "decode_prefix", "encode_codes", "walk"]
 
 CANDIDATES = 8  # that are offered at most
 RANK_TOTAL = 256  # sum of the counts that a rank starts from
@@ -89,8 +89,9 @@ class EntropyTables:
         """Of each codebook, where the piece of each entry starts; K + 1 numbers."""
         return [[0, *row] for row in np.cumsum(self.frequency_MK, 1, dtype=np.int64).tolist()]
 
-    def fresh_ranks(self) -> list[list[list[int]]]:
-        """Counts [m][n - 1][r] to adapt, one set."""
+    @cached_property
+    def ranks(self) -> list[list[list[int]]]:
+        """Counts [m][n - 1][r] to start from; copy a row before it adapts."""
         return [[row[: n + 2] for n, row in enumerate(rows)] for rows in self.rank_MRR.tolist()]
 
 
@@ -127,6 +128,24 @@ def decode_prefix(data: bytes, shape: tuple[int, int, int], tables: EntropyTable
     return low_FCM[: int(open_F.argmax()) if open_F.any() else shape[0]]
 
 
+def cut_codes(
+    data: bytes, shape: tuple[int, int, int], kept: int, tables: EntropyTables
+) -> tuple[bytes, npt.NDArray[np.int32]]:
+    """The first ``kept`` codes of every frame, as `encode_codes` would say them, and as codes [F, C, kept].
+
+    One walk instead of two: what stands before a code is the same in both messages, so each piece that the long one
+    names is told to the short one as it is found.
+
+    Raises:
+        ValueError: as `decode_codes`.
+    """
+    coder = _Cutter(data, kept)
+    codes = walk(coder, tables, shape, None)
+    if not coder.finished():
+        raise ValueError("bytes that no encoder writes")
+    return coder.short.finish(), np.array(codes, np.int32).reshape(shape)[..., :kept]
+
+
 class Coder(Protocol):
     """What `walk` takes codes through. An encoder is told each symbol and returns it; a decoder finds it out."""
 
@@ -152,10 +171,13 @@ def walk(coder: Coder, tables: EntropyTables, shape: tuple[int, ...], codes: lis
         All codes as one list.
     """
     frames, channels, codebooks = shape
-    ranks = [tables.fresh_ranks() for _ in range(channels)]
+    fresh = tables.ranks
+    ranks: list[dict[tuple[int, int], list[int]]] = [{} for _ in range(channels)]  # as they adapt, by m and count
     cumulative = tables.cumulative
+    choose, draw = coder.choose, coder.draw
     offered = min(CANDIDATES, tables.entries - 1)  # one entry stays for "none of them"
     prefixes: dict[int, Any] = {}  # a tree; the children of a node are the codes that followed its path, latest last
+    nothing: list[int] = []
     done: list[int] = []
     for frame in range(frames):
         for channel in range(channels):
@@ -163,15 +185,21 @@ def walk(coder: Coder, tables: EntropyTables, shape: tuple[int, ...], codes: lis
             node = prefixes
             for m in range(codebooks):
                 symbol = wanted[m] if wanted is not None else -1
+                if not node:  # nothing has stood here before: as it is with most codes of most sounds
+                    symbol = draw(m, cumulative[m], nothing, symbol)
+                    done.append(symbol)
+                    node[symbol] = node = {}
+                    continue
                 candidates = list(islice(reversed(node), offered))
-                count = rank = len(candidates)
-                if count:
-                    weights = ranks[channel][m][count - 1]
-                    rank = coder.choose(m, weights, candidates.index(symbol) if symbol in candidates else count)
-                    weights[rank] += _RANK_STEP
-                    if sum(weights) > _RANK_LIMIT:
-                        weights[:] = [weight + 1 >> 1 for weight in weights]
-                symbol = candidates[rank] if rank < count else coder.draw(m, cumulative[m], sorted(candidates), symbol)
+                count = len(candidates)
+                weights = ranks[channel].get((m, count))
+                if weights is None:
+                    weights = ranks[channel][m, count] = fresh[m][count - 1].copy()
+                rank = choose(m, weights, candidates.index(symbol) if symbol in candidates else count)
+                weights[rank] += _RANK_STEP
+                if sum(weights) > _RANK_LIMIT:
+                    weights[:] = [weight + 1 >> 1 for weight in weights]
+                symbol = candidates[rank] if rank < count else draw(m, cumulative[m], sorted(candidates), symbol)
                 done.append(symbol)
                 child = node.pop(symbol, None)  # and back in as the latest
                 node[symbol] = child = {} if child is None else child
@@ -187,7 +215,7 @@ class _Encoder:
         self.out = bytearray()
 
     def choose(self, m: int, weights: list[int], wanted: int) -> int:
-        self._narrow(sum(weights[:wanted]), weights[wanted], sum(weights))
+        self.narrow(sum(weights[:wanted]), weights[wanted], sum(weights))
         return wanted
 
     def draw(self, m: int, cumulative: list[int], excluded: list[int], wanted: int) -> int:
@@ -197,10 +225,11 @@ class _Encoder:
             total -= weight
             if other < wanted:
                 start -= weight
-        self._narrow(start, cumulative[wanted + 1] - cumulative[wanted], total)
+        self.narrow(start, cumulative[wanted + 1] - cumulative[wanted], total)
         return wanted
 
-    def _narrow(self, start: int, weight: int, total: int) -> None:
+    def narrow(self, start: int, weight: int, total: int) -> None:
+        """Go on in the piece that a symbol has."""
         low, width = _piece(self.range, start, weight, total)
         low += self.low
         while width <= _LOW:
@@ -242,31 +271,30 @@ class _Decoder:
 
     def choose(self, m: int, weights: list[int], wanted: int) -> int:
         total = sum(weights)
-        target = self._target(total)
+        target = min(self.offset // (self.range // total), total - 1)
         start, index = 0, 0
         while start + weights[index] <= target:
             start += weights[index]
             index += 1
-        self._narrow(start, weights[index], total)
+        self.narrow(m, start, weights[index], total)
         return index
 
     def draw(self, m: int, cumulative: list[int], excluded: list[int], wanted: int) -> int:
         total, hidden = cumulative[-1], 0
         for other in excluded:
             total -= cumulative[other + 1] - cumulative[other]
-        target = self._target(total)
+        target = min(self.offset // (self.range // total), total - 1)
         for other in excluded:
             if cumulative[other] > target + hidden:
                 break
             hidden += cumulative[other + 1] - cumulative[other]
         symbol = bisect_right(cumulative, target + hidden) - 1
-        self._narrow(cumulative[symbol] - hidden, cumulative[symbol + 1] - cumulative[symbol], total)
+        start = cumulative[symbol]
+        self.narrow(m, start - hidden, cumulative[symbol + 1] - start, total)
         return symbol
 
-    def _target(self, total: int) -> int:
-        return min(self.offset // (self.range // total), total - 1)
-
-    def _narrow(self, start: int, weight: int, total: int) -> None:
+    def narrow(self, m: int, start: int, weight: int, total: int) -> None:
+        """Go on in the piece that a symbol of codebook m has."""
         start, self.range = _piece(self.range, start, weight, total)
         self.low += start
         self.offset -= start
@@ -279,6 +307,19 @@ class _Decoder:
         """Whether the encoder would have ended with just these bytes."""
         whole = len(self.data) <= self.position and not self.data.endswith(b"\0")
         return whole and self.offset == _roundest(self.low, self.range) - self.low
+
+
+class _Cutter(_Decoder):
+    """A decoder that tells an encoder the pieces of the first ``kept`` codes of every frame."""
+
+    def __init__(self, data: bytes, kept: int) -> None:
+        super().__init__(data)
+        self.kept, self.short = kept, _Encoder()
+
+    def narrow(self, m: int, start: int, weight: int, total: int) -> None:
+        super().narrow(m, start, weight, total)
+        if m < self.kept:
+            self.short.narrow(start, weight, total)
 
 
 def _piece(width: int, start: int, weight: int, total: int) -> tuple[int, int]:

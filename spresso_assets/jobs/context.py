@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spresso_assets.errors import SpressoError
+from spresso_assets.codec.bitstream import EntropyModel
+from spresso_assets.errors import ExitCode, FaultKind, SpressoError
 from spresso_assets.jobs.faults import about_the_model
 from spresso_assets.jobs.queue import LEASE_S
 from spresso_assets.jobs.sandbox import ProbePool, ProbeResult
@@ -66,6 +67,7 @@ class TaskContext:
         probe_workers: number of such children.
         batch_s: most seconds of sound that go through the network at once, padding included.
         lease_s: time after which others may take a job over if this process hangs.
+        load_entropy: reads weights hash and entropy tables of the codec without the codec, see `bundle.read_entropy`.
     """
 
     def __init__(
@@ -75,10 +77,12 @@ class TaskContext:
         probe_workers: int = 1,
         batch_s: float = BATCH_S,
         lease_s: float = LEASE_S,
+        load_entropy: Callable[[], tuple[str, EntropyModel]] | None = None,
     ) -> None:
         self.timings = Timings()
         self.batch_s, self.lease_s = batch_s, lease_s
-        self._load_codec = load_codec
+        self._load_codec, self._load_entropy = load_codec, load_entropy
+        self._entropy: tuple[str, EntropyModel] | None = None
         self._codec: Codec | None = None
         self._prober = prober
         self._probe_workers = probe_workers
@@ -108,6 +112,31 @@ class TaskContext:
                 except SpressoError as error:
                     raise about_the_model(error) from error
             return self._codec
+
+    def entropy(self) -> tuple[str, EntropyModel]:
+        """Weights hash and entropy tables: what cutting and checking streams needs. Loads no network if it can.
+
+        Raises:
+            SpressoError: as `codec`; ``no_codec`` if this worker was made without any.
+        """
+        if self._entropy is None:
+            if self._codec is None and self._load_entropy is not None:
+                try:
+                    self._entropy = self._load_entropy()
+                except SpressoError as error:
+                    raise about_the_model(error) from error
+            elif self._load_codec is not None:
+                codec = self.codec()
+                self._entropy = codec.weights_sha256, getattr(codec, "entropy", {})
+            else:
+                raise SpressoError(
+                    "This worker knows no model bundle, so it cannot read streams",
+                    code="no_codec",
+                    hint="Name one with --bundle",
+                    exit_code=ExitCode.MODEL_MISSING,
+                    kind=FaultKind.ENVIRONMENT,
+                )
+        return self._entropy
 
     def prober(self) -> Prober:
         with self._lock:
