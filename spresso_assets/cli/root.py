@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spresso_assets.cli import format
 from spresso_assets.cli.output import confirm
 from spresso_assets.cli.state import state_of
-from spresso_assets.errors import ExitCode
+
+if TYPE_CHECKING:
+    from spresso_assets.catalog.models import WatchRoot
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Folders whose sounds belong to the catalog.")
 
@@ -31,12 +35,15 @@ TagsFromDirs = Annotated[
 RemovalCap = Annotated[
     float | None, typer.Option(min=0, max=100, help="Percent of files that may vanish before a scan asks.")
 ]
+AbortCap = Annotated[
+    float | None, typer.Option(min=0, max=100, help="Percent of files that may vanish before a scan gives up.")
+]
 
 
 def _given(**options: Any) -> dict[str, Any]:
     settings = {name: value for name, value in options.items() if value is not None}
-    if "removal_cap" in settings:
-        settings["removal_cap"] /= 100
+    for cap in {"removal_cap", "abort_cap"} & set(settings):
+        settings[cap] /= 100
     return settings
 
 
@@ -53,6 +60,7 @@ def add(
     profile: Profile = None,
     tags_from_dirs: TagsFromDirs = None,
     removal_cap: RemovalCap = None,
+    abort_cap: AbortCap = None,
     dry_run: DryRun = False,
 ) -> None:
     """Add a folder. Its files are only read."""
@@ -68,6 +76,7 @@ def add(
         default_profile=profile,
         tags_from_dirs=tags_from_dirs,
         removal_cap=removal_cap,
+        abort_cap=abort_cap,
     )
     with state.change(dry_run) as session:
         root = add_root(session, path, name=name, **settings)
@@ -94,10 +103,11 @@ def list_(ctx: typer.Context) -> None:
         if not records:
             return ["no roots yet; add one: spresso root add FOLDER"]
         rows = [
-            (r["name"], r["state"], r["backend"] or "-", _counts(r["files"]), r["last_scan_at"] or "never", r["path"])
+            (r["name"], _state(r), _backends(r), _counts(r["files"]), r["last_scan_at"] or "never",
+             r["last_event_at"] or "-", r["path"])
             for r in records
-        ]
-        return format.columns(("ROOT", "STATE", "BACKEND", "FILES", "LAST SCAN", "FOLDER"), rows)
+        ]  # fmt: skip
+        return format.columns(("ROOT", "STATE", "BACKEND", "FILES", "LAST SCAN", "LAST EVENT", "FOLDER"), rows)
 
     state.out.result(records, text)
 
@@ -114,7 +124,8 @@ def show(ctx: typer.Context, root: Name) -> None:
 
     def text() -> list[str]:
         width = max(map(len, record))
-        shown = {**record, "files": _counts(record["files"])}
+        parts = [f"{part['path']}: {part['file_system']}, {part['backend']}" for part in record["mounts"]]
+        shown = {**record, "state": _state(record), "files": _counts(record["files"]), "mounts": parts}
         return [f"{key.ljust(width)}  {format.printable(_plain(value))}" for key, value in shown.items()]
 
     state.out.result(record, text)
@@ -133,6 +144,7 @@ def set_(
     profile: Profile = None,
     tags_from_dirs: TagsFromDirs = None,
     removal_cap: RemovalCap = None,
+    abort_cap: AbortCap = None,
     dry_run: DryRun = False,
 ) -> None:
     """Change settings of a root. A list of patterns replaces the old list."""
@@ -149,6 +161,7 @@ def set_(
         default_profile=profile,
         tags_from_dirs=tags_from_dirs,
         removal_cap=removal_cap,
+        abort_cap=abort_cap,
     )
     with state.change(dry_run) as session:
         row = find_root(session, root)
@@ -193,15 +206,29 @@ def remove(
 
 
 @app.command()
-def pause(ctx: typer.Context, root: Name, dry_run: DryRun = False) -> None:
-    """Stop watching and scanning a root until it is resumed."""
-    _set_state(ctx, root, "paused", dry_run)
+def pause(
+    ctx: typer.Context,
+    root: Name,
+    reason: Annotated[str, typer.Option(help="Why, for the others.")] = "",
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="Resume after 90s, 30m, 12h or 7d; a number is minutes.")
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Stop watching and scanning a root, until it is resumed or the time is over."""
+    from spresso_assets.cli.jobs import _seconds
+    from spresso_assets.ingest.roots import pause_root
+
+    for_s = None if for_ is None else _seconds(f"{for_}m" if for_.strip().isdigit() else for_)
+    _change_state(ctx, root, lambda row: pause_root(row, getpass.getuser(), reason, for_s), dry_run)
 
 
 @app.command()
 def resume(ctx: typer.Context, root: Name, dry_run: DryRun = False) -> None:
     """Watch and scan a paused root again."""
-    _set_state(ctx, root, "active", dry_run)
+    from spresso_assets.ingest.roots import resume_root
+
+    _change_state(ctx, root, resume_root, dry_run)
 
 
 @app.command()
@@ -209,40 +236,57 @@ def test(
     ctx: typer.Context,
     path: Annotated[Path, typer.Argument(help="A file in a root.")],
 ) -> None:
-    """Say whether a scan would take a file, and why."""
+    """Say whether a scan would take a file, why, and what would happen to it."""
     state = state_of(ctx)
-    from spresso_assets.errors import SpressoError
-    from spresso_assets.ingest.roots import judge_path, root_of_path
+    from spresso_assets.ingest.forecast import forecast
 
     with state.catalog().read() as session:
-        found = root_of_path(session, path)
-        if found is None:
-            raise SpressoError(
-                f"{path} is in no root",
-                code="outside_root",
-                hint="See 'spresso root list'.",
-                exit_code=ExitCode.NOT_FOUND,
-            )
-        root, rel_path = found
-        verdict = judge_path(root, path)
-    record = {"root": root.name, "path": rel_path, "included": verdict.included, "reason": verdict.reason}
-    state.out.result(
-        record, lambda: [f"{format.printable(rel_path)}: {'in' if verdict.included else 'out'}, {verdict.reason}"]
-    )
+        found = forecast(session, path)
+    record = found.record()
+
+    def text() -> list[str]:
+        head = f"{format.printable(found.path)}: {'in' if found.included else 'out'}, {found.reason}"
+        rows = [(key, format.printable(_plain(value))) for key, value in record.items() if key not in _IN_HEAD]
+        width = max((len(key) for key, _ in rows), default=0)
+        return [head, *(f"  {key.ljust(width)}  {value}" for key, value in rows if value != "-")]
+
+    state.out.result(record, text)
 
 
-def _set_state(ctx: typer.Context, name: str, wanted: str, dry_run: bool) -> None:
+_IN_HEAD = ("path", "included", "reason")
+
+
+def _change_state(ctx: typer.Context, name: str, change: Callable[[WatchRoot], None], dry_run: bool) -> None:
     state = state_of(ctx)
-    from spresso_assets.ingest.roots import find_root
+    from spresso_assets.ingest.roots import RootSummary, find_root
 
     with state.change(dry_run) as session:
         root = find_root(session, name)
-        before, root.state = root.state, wanted
+        before = root.state
+        change(root)
         session.add(root)
+        record = RootSummary(root, {}).record()
     state.out.result(
-        {"root": root.name, "before": before, "state": wanted, "dry_run": dry_run},
-        lambda: [f"root '{root.name}': {before} -> {wanted}" + (" (not done: dry run)" if dry_run else "")],
+        {"root": root.name, "before": before, "state": root.state, "until": record["pause_expires_at"]}
+        | {"reason": root.pause_reason, "dry_run": dry_run},
+        lambda: [f"root '{root.name}': {before} -> {_state(record)}" + (" (not done: dry run)" if dry_run else "")],
     )
+
+
+def _state(record: dict[str, Any]) -> str:
+    """The state of a root, and of a pause who, why and until when."""
+    if record["state"] != "paused":
+        return str(record["state"])
+    by = f" by {record['paused_by']}" if record["paused_by"] else ""
+    until = f" until {record['pause_expires_at']}" if record["pause_expires_at"] else ""
+    why = f": {record['pause_reason']}" if record["pause_reason"] else ""
+    return f"paused{by}{until}{why}"
+
+
+def _backends(record: dict[str, Any]) -> str:
+    """How changes are noticed, and where below the root in another way."""
+    parts = sorted({part["backend"] for part in record["mounts"]} - {record["backend"]})
+    return "+".join([record["backend"] or "-", *parts])
 
 
 def _counts(files: dict[str, int]) -> str:

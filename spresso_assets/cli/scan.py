@@ -26,13 +26,16 @@ def scan(
     accept_removals: Annotated[
         bool, typer.Option("--accept-removals", help="Mark vanished files as missing, however many they are.")
     ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Skip folders whose time has not changed; misses files rewritten in place.")
+    ] = False,
     settle: Annotated[float | None, typer.Option(min=0, help="Seconds that files must have been quiet.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, change nothing.")] = False,
 ) -> None:
     """Look for new, changed, moved and vanished files. New sounds are queued; 'spresso ingest' reads them at once.
 
     Nothing is ever removed because it is absent: vanished files are marked, and when many vanish at once, not even
-    that, unless you say --accept-removals.
+    that, unless you say --accept-removals. A scan that was interrupted goes on where it stopped.
     """
     state = state_of(ctx)
     from spresso_assets.ingest.reconcile import reconcile
@@ -47,6 +50,7 @@ def scan(
                 root_id,
                 enqueue_probe,
                 under=under,
+                quick=quick,
                 settle_s=settle,
                 accept_removals=accept_removals,
                 dry_run=dry_run,
@@ -63,12 +67,12 @@ def scan(
 
 def targets(state: State, catalog: Catalog, where: list[str]) -> list[tuple[int, str, str]]:
     """(root id, root name, part) of what the person named; all roots that are not paused when nothing is named."""
-    from spresso_assets.ingest.roots import find_root, list_roots, root_of_path
+    from spresso_assets.ingest.roots import find_root, is_paused, list_roots, root_of_path
 
     found = []
     with catalog.read() as session:
         if not where:
-            found = [(s.root.id or 0, s.root.name, "") for s in list_roots(session) if s.root.state != "paused"]
+            found = [(s.root.id or 0, s.root.name, "") for s in list_roots(session) if not is_paused(s.root)]
         for name in where:
             inside = root_of_path(session, Path(name)) if "/" in name or Path(name).exists() else None
             root, under = inside or (find_root(session, name), "")

@@ -240,7 +240,7 @@ class Apply:
             row = rows.get(find.source_file_id)
             if only_unread and row is not None and (_is_read(row) or _is_refused(row)):
                 continue
-            before = None if row is None else _observation(row)
+            before = None if row is None else observation_of(row)
             decisions[find.id or 0] = self.decide(find.rel_path, seen[find.id or 0], before)
         waiting = [
             (find.rel_path, decisions[find.id or 0][0])
@@ -338,7 +338,8 @@ class Apply:
         runs.beat(session, self.run, summary=self.run.summary)
 
 
-def _observation(row: SourceFile) -> Observation:
+def observation_of(row: SourceFile) -> Observation:
+    """What is remembered of a file."""
     since = row.stable_since if row.stable_since is not None else row.last_seen
     unfinished = None if row.settling_since is None else row.settling_since / 1e6
     return Observation(row.size, row.mtime_ns, row.ctime_ns, row.inode, since / 1e6, unfinished)
