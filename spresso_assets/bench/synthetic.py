@@ -126,7 +126,7 @@ class _Maker:
         self.catalog, self.seed, self.jobs = catalog, seed, jobs
         self.payload, self.payload_bytes = payload, payload_bytes
         self.files = self.payload_total = 0
-        self.rare = _rare_words(seed)
+        self.rare = rare_words(seed)
         # weights of a long tail: the k-th word is used 1/k as often as the first
         shares = np.cumsum(1 / np.arange(1, RARE_WORDS + 1))
         self.rare_share = (shares / shares[-1]).tolist()
@@ -140,7 +140,7 @@ class _Maker:
             self.next_file = _next_id(connection, "source_file")
             self.next_job = _next_id(connection, "job")
             # the text indices are built once at the end: a third of the time of keeping them in step
-            self.triggers = _drop_triggers(connection) if catalog.is_sqlite else []
+            self.restore = _stop_indexing(connection)
 
     def chunk(self, at: int, number: int) -> None:
         """Sounds ``at`` … ``at + number``, in one transaction."""
@@ -167,9 +167,11 @@ class _Maker:
     def finish(self) -> None:
         """Leave the database as it would be after growing slowly: sequences ahead of the ids, statistics known."""
         with self.catalog.session() as session:
+            if not self.catalog.is_sqlite:
+                session.connection().exec_driver_sql("SET LOCAL statement_timeout = 0")
+            for statement in self.restore:
+                session.connection().exec_driver_sql(statement)
             if self.catalog.is_sqlite:
-                for statement in self.triggers:
-                    session.connection().exec_driver_sql(statement)
                 for table in ("asset_fts", "asset_tri"):
                     session.connection().exec_driver_sql(f"INSERT INTO {table}({table}) VALUES ('rebuild')")
                 return
@@ -330,12 +332,19 @@ def _write(connection: Connection, table: str, columns: Sequence[str], rows: Ite
             copy.write_row(row)
 
 
-def _drop_triggers(connection: Connection) -> list[str]:
+def _stop_indexing(connection: Connection) -> list[str]:
     """Stop the text indices from following; returns what makes them follow again."""
-    found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").all()
+    if connection.dialect.name == "sqlite":
+        query, kind = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'", "TRIGGER"
+    else:
+        query = (
+            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'asset_text' AND indexdef LIKE '%% gin %%'"
+        )
+        kind = "INDEX"
+    found = connection.exec_driver_sql(query).all()
     for name, _ in found:
-        connection.exec_driver_sql(f"DROP TRIGGER {name}")
-    return [sql for _, sql in found]
+        connection.exec_driver_sql(f"DROP {kind} {name}")
+    return [statement for _, statement in found]
 
 
 def _roots(connection: Connection, now: int) -> list[int]:
@@ -385,7 +394,7 @@ def _next_id(connection: Connection, table: str) -> int:
     return int(connection.exec_driver_sql(f"SELECT coalesce(max(id), 0) + 1 FROM {table}").scalar_one())
 
 
-def _rare_words(seed: int) -> list[str]:
+def rare_words(seed: int) -> list[str]:
     """Words that sound like names of places; each is unique."""
     rng = np.random.default_rng((seed, RARE_WORDS))
     words: dict[str, None] = {}

@@ -152,6 +152,32 @@ def restore(
     state.out.result(record, text)
 
 
+@app.command("import")
+def import_(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that 'spresso export --as bundle' wrote.")],
+    dry_run: DryRun = False,
+) -> None:
+    """Take the sounds of a bundle into this catalog, every file checked. What is known already is left as it is."""
+    state = state_of(ctx)
+    from dataclasses import asdict
+
+    from spresso_assets.export.bundle import read_bundle
+
+    with state.out.progress("importing", "sounds") as progress:
+        taken = read_bundle(
+            state.catalog(), folder, on_failure=state.out.failure, on_progress=progress.update, dry_run=dry_run
+        )
+
+    def text() -> list[str]:
+        new = sum(item.outcome == "new" for item in taken)
+        made = sum(item.renditions for item in taken)
+        verb = "would take in" if dry_run else "took in"
+        return [f"{verb} {new} new sounds and {made} renditions; {len(taken) - new} sounds were known"]
+
+    state.out.result([{**asdict(item), "dry_run": dry_run} for item in taken], text)
+
+
 def _back_up(state: State, location: Location, target: Path | None, label: str = "backup") -> Any:
     from spresso_assets.catalog.backup import back_up, backup_name
 

@@ -213,6 +213,20 @@ def decode_asset(
     )
 
 
+def resampled(decoded: Decoded, rate: int) -> Decoded:
+    """The same sound at another sample rate, converted as it is decoded.
+
+    Raises:
+        SpressoError: `bad_sample_rate`.
+    """
+    from spresso_assets.audio.resample import resample_blocks, resampled_length
+
+    decoded.blocks = resample_blocks(decoded.blocks, decoded.channels, decoded.sample_rate, rate)
+    decoded.frames = resampled_length(decoded.frames, decoded.sample_rate, rate)
+    decoded.sample_rate = rate
+    return decoded
+
+
 # Descriptive fields that people want to see in a decoded file; what describes the original recording stays behind.
 CARRIED = (
     *("fx_name", "title", "description", "keywords", "cat_id", "category", "subcategory", "user_category"),

@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
-import os
-import shutil
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spresso_assets.errors import ExitCode, SpressoError
-from spresso_assets.export.decode import Decoder, decode_asset, write_decoded
-from spresso_assets.export.files import cannot_write, make_folder, write_bytes
+from spresso_assets.export.decode import SUBTYPES, Decoder, decode_asset, resampled, write_decoded
+from spresso_assets.export.files import make_folder, write_bytes
+from spresso_assets.export.manifest import Exported
 from spresso_assets.export.naming import DEFAULT_TEMPLATE, Names, check_template, fill
+from spresso_assets.export.originals import Original, copy_original, original_of
+from spresso_assets.export.provenance import is_same_take
 
 if TYPE_CHECKING:
     from spresso_assets.catalog.engine import Catalog
     from spresso_assets.catalog.search import AssetHit
 
-KINDS = ("decoded", "original", "latent")
-MANIFESTS = ("csv", "json")
-
-
-@dataclass(frozen=True)
-class Exported:
-    """One line of the manifest: a file, and everything needed to conform back to the original."""
-
-    file: str
-    kind: str
-    asset: str
-    name: str
-    original: str
-    original_state: str
-    profile: str
-    seed: int | None
-    weights_sha256: str
-    seconds: float
-    bytes: int
-    skipped: bool
+KINDS = ("decoded", "original", "latent", "bundle")
+OVERWRITE = ("never", "changed", "always")
 
 
 @dataclass(frozen=True)
@@ -54,31 +33,40 @@ class ExportPlan:
         template: see `naming`.
         suffix: '.wav' or '.flac' of decoded files.
         bit_depth: 16, 24 or 32 of decoded files.
+        rate: Hz of decoded files; None for the original's.
         profile: None takes the best that there is.
         quality: of decoding.
         metadata: whether decoded files carry the descriptive fields.
-        overwrite: replace files that are there; otherwise they are skipped.
+        overwrite: what to do with a file that is there: 'never' replace it, replace what has 'changed' (another
+            take, another original), or 'always'.
     """
 
     kind: str = "decoded"
     template: str = DEFAULT_TEMPLATE
     suffix: str = ".wav"
     bit_depth: int = 24
+    rate: int | None = None
     profile: str | None = None
     quality: str = "default"
     metadata: bool = True
-    overwrite: bool = False
+    overwrite: str = "never"
 
     def check(self) -> None:
         """Raise `bad_template` or `bad_format` before anything is written."""
         check_template(self.template)
-        if self.kind not in KINDS:
-            raise SpressoError(
-                f"cannot export as '{self.kind}'",
-                code="bad_format",
-                hint=f"Choose one of {', '.join(KINDS)}.",
-                exit_code=ExitCode.USAGE,
-            )
+        choices = ((self.kind, KINDS), (self.overwrite, OVERWRITE), (self.suffix, (".wav", ".flac")))
+        for value, known in (*choices, (self.bit_depth, tuple(SUBTYPES))):
+            if value not in known:
+                raise SpressoError(
+                    f"cannot export as '{value}'",
+                    code="bad_format",
+                    hint=f"Choose one of {', '.join(map(str, known))}.",
+                    exit_code=ExitCode.USAGE,
+                )
+        if self.rate is not None:
+            from spresso_assets.audio.resample import check_rate
+
+            check_rate(self.rate)
 
 
 def export(
@@ -112,7 +100,7 @@ def export(
     from spresso_assets.catalog.search import search
 
     plan.check()
-    _refuse_inside_root(catalog, folder)
+    refuse_inside_root(catalog, folder)
     with catalog.read() as session:
         hits = search(session, query, limit)
     if not hits:
@@ -145,97 +133,69 @@ def _export_one(
     from spresso_assets.catalog.assets import find_asset
     from spresso_assets.catalog.renditions import get_payload
 
-    suffix = {"decoded": plan.suffix, "latent": ".spr", "original": Path(hit.path).suffix}[plan.kind]
     mark = "_spr" if plan.kind == "decoded" else ""  # so that nobody takes it for the original in a long list
     profile, seed, weights, payload = "", None, "", b""
+    original = Original(Path(), Path(hit.full_path), hit.file_state, None)
     with catalog.read() as session:
         asset = find_asset(session, hit.uid)
         columns = asset.model_dump(exclude={"peaks"})
-        if plan.kind != "original":
+        if plan.kind == "original":
+            assert asset.id is not None
+            original = original_of(session, asset.id, asset.uid)
+        else:
             stored = get_payload(session, asset, plan.profile)
             profile, seed, weights, payload = stored.profile, stored.decode_seed, stored.weights_sha256, stored.payload
+    suffix = {"decoded": plan.suffix, "latent": ".spr", "original": original.path.suffix}[plan.kind]
     values = {**columns, "name": hit.name, "id": hit.uid[:8], "profile": profile, "seed": seed, "folder": _parent(hit)}
     target = folder / (names.free(fill(plan.template, values) + mark) + suffix)
-    skipped = target.exists() and not plan.overwrite
-    if not (skipped or dry_run):
-        make_folder(target.parent)
-        if plan.kind == "original":
-            _copy_original(Path(hit.full_path), target)
-        elif plan.kind == "latent":
-            write_bytes(target, payload)
-        else:
-            decoded = decode_asset(catalog, codec(), hit.uid, profile=profile, quality=plan.quality)
-            write_decoded(decoded, target, bit_depth=plan.bit_depth, metadata=plan.metadata)
-    return Exported(
+    item = Exported(
         file=target.relative_to(folder).as_posix(),
         kind=plan.kind,
         asset=hit.uid,
         name=hit.name,
-        original=hit.full_path,
-        original_state=hit.file_state,
+        original=str(original.path),
+        original_state=original.state,
         profile=profile,
         seed=seed if plan.kind == "decoded" else None,
         weights_sha256=weights,
         seconds=hit.duration_s,
-        bytes=target.stat().st_size if target.exists() else 0,
-        skipped=skipped,
+        bytes=0,
+        sha256="",
+        skipped=False,
     )
-
-
-def write_manifest(folder: Path, exported: list[Exported], form: str) -> Path:
-    """Write `manifest.csv` or `manifest.json` into the export folder; returns its path."""
-    if form not in MANIFESTS:
-        raise SpressoError(
-            f"no manifest form '{form}'",
-            code="bad_format",
-            hint=f"Choose one of {', '.join(MANIFESTS)}.",
-            exit_code=ExitCode.USAGE,
-        )
-    rows: list[dict[str, Any]] = [asdict(item) for item in exported]
-    if form == "json":
-        text = json.dumps(rows, indent=2)
+    if target.exists() and not _is_to_be_replaced(target, plan, item, original, payload):
+        return replace(item, bytes=target.stat().st_size, skipped=True)
+    if dry_run:
+        return item
+    make_folder(target.parent)
+    digest = ""
+    if plan.kind == "original":
+        digest = copy_original(original, target)
+    elif plan.kind == "latent":
+        write_bytes(target, payload)
+        digest = hashlib.sha256(payload).hexdigest()
     else:
-        sheet = io.StringIO()
-        writer = csv.DictWriter(sheet, list(Exported.__dataclass_fields__), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        text = sheet.getvalue()
-    target = folder / f"manifest.{form}"
-    write_bytes(target, text.encode("utf-8", "surrogateescape"))
-    return target
+        decoded = decode_asset(catalog, codec(), hit.uid, profile=profile, quality=plan.quality)
+        if plan.rate is not None:
+            decoded = resampled(decoded, plan.rate)
+        write_decoded(decoded, target, bit_depth=plan.bit_depth, metadata=plan.metadata)
+        with target.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return replace(item, bytes=target.stat().st_size, sha256=digest)
 
 
-def _copy_original(source: Path, target: Path) -> None:
-    """Copy byte for byte, verified; every chunk of the original survives."""
-    temporary = target.parent / f".spresso-{os.getpid()}.part"
-    try:
-        with source.open("rb") as reading, temporary.open("wb") as writing:
-            shutil.copyfileobj(reading, writing, 1 << 20)
-            writing.flush()
-            os.fsync(writing.fileno())
-        if not _equal(source, temporary):
-            raise SpressoError(f"{source} changed while it was copied", code="changed_while_reading")
-        shutil.copystat(source, temporary)
-        temporary.replace(target)
-    except OSError as error:
-        if not source.exists():
-            raise SpressoError(
-                f"the original {source} is not there",
-                code="file_missing",
-                hint="Mount its drive, or export it decoded.",
-            ) from error
-        raise cannot_write(target, error) from error
-    finally:
-        with suppress(OSError):  # where there is no folder there is nothing to remove
-            temporary.unlink()
+def _is_to_be_replaced(target: Path, plan: ExportPlan, item: Exported, original: Original, payload: bytes) -> bool:
+    if plan.overwrite != "changed":
+        return plan.overwrite == "always"
+    if plan.kind == "decoded":
+        take = {"ASSET": item.asset, "PROFILE": item.profile, "SEED": str(item.seed)}
+        return not is_same_take(target, {**take, "WEIGHTS_SHA256": item.weights_sha256})
+    with target.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    return found != (original.sha256 if plan.kind == "original" else hashlib.sha256(payload).hexdigest())
 
 
-def _equal(first: Path, second: Path) -> bool:
-    with first.open("rb") as a, second.open("rb") as b:
-        return hashlib.file_digest(a, "sha256").digest() == hashlib.file_digest(b, "sha256").digest()
-
-
-def _refuse_inside_root(catalog: Catalog, folder: Path) -> None:
+def refuse_inside_root(catalog: Catalog, folder: Path) -> None:
     from spresso_assets.ingest.roots import root_of_path
 
     with catalog.read() as session:
