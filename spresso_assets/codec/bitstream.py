@@ -72,19 +72,19 @@ def pack(
     plain_header = write_header(header)
     if len(side) != header.side_bytes:
         raise unpackable(f"a side section of {len(side)} bytes where the header asks for {header.side_bytes}")
-    if not _padded(header, side):
+    if not is_padded(header, side):
         raise unpackable("the side section's padding bits are not zero")
     if header.silent:
         if payload is not None and np.size(payload):
             raise unpackable("a silent stream carries no payload")
-        return _checked(plain_header)
+        return checked(plain_header)
     if payload is None:
         raise unpackable("a stream that is not silent needs a payload")
     values_FCX = by_frame(header, np.asarray(payload))
     coded = write_blocks(header, values_FCX, model)
     if coded is not None and len(coded) < header.payload_bytes:
-        return _checked(write_header(replace(header, coded=True)) + side + coded)
-    return _checked(plain_header + side + write_plain(header, values_FCX))
+        return checked(write_header(replace(header, coded=True)) + side + coded)
+    return checked(plain_header + side + write_plain(header, values_FCX))
 
 
 def read_header(data: bytes) -> SprHeader:
@@ -127,7 +127,7 @@ def unpack(data: bytes, model: EntropyModel | None = None) -> tuple[SprHeader, P
     header, side_start = parse_header(data)
     start = side_start + header.side_bytes
     if header.coded:
-        end = len(data) - (2 if len(data) <= _SMALL + 2 else 4)  # the only sizes that `_check_size` can lead to
+        end = end_of_codes(data)
     else:
         end = start + header.payload_bytes
         size = end + _check_size(end)
@@ -137,9 +137,9 @@ def unpack(data: bytes, model: EntropyModel | None = None) -> tuple[SprHeader, P
             raise corrupt(f"{len(data) - size} bytes follow the end of the stream")
     if end < start:
         raise truncated("the stream ends before its codes")
-    if data[end:] != _check(data[:end]):
+    if not is_whole(data, end):
         raise damage(header, data[start:end]) if header.coded else corrupt("the check at its end does not match")
-    if not _padded(header, data[side_start:start]):
+    if not is_padded(header, data[side_start:start]):
         raise corrupt("its padding bits are not zero")
     if not header.coded:
         return header, by_channel(read_plain(header, data[start:end], 0 if header.silent else header.frames))
@@ -205,11 +205,23 @@ def true_kbps(data: bytes) -> float:
     return len(data) * 8 / header.duration_s / 1000 if header.samples else 0.0
 
 
-def _padded(header: SprHeader, side: bytes) -> bool:
+def end_of_codes(data: bytes) -> int:
+    """Where the codes of an entropy-coded stream end and its check begins."""
+    return len(data) - (2 if len(data) <= _SMALL + 2 else 4)  # the only sizes that `_check_size` can lead to
+
+
+def is_whole(data: bytes, end: int) -> bool:
+    """Whether the check behind ``end`` bytes is theirs."""
+    return data[end:] == _check(data[:end])
+
+
+def is_padded(header: SprHeader, side: bytes) -> bool:
+    """Whether the bits that fill up a side section are zero."""
     return not side or not side[-1] & (1 << -header.side_bits % 8) - 1
 
 
-def _checked(body: bytes) -> bytes:
+def checked(body: bytes) -> bytes:
+    """A stream's body with its check behind it."""
     return body + _check(body)
 
 

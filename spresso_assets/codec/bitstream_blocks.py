@@ -27,10 +27,10 @@ _BLOCK_BITS = 8 * 8192  # of plain codes: 26 s at 2.5 kbit/s, eleven minutes at 
 
 def write_blocks(header: SprHeader, codes_FCM: npt.NDArray[Any], model: EntropyModel | None) -> bytes | None:
     """Codes as blocks; None if the model has no tables for them."""
-    tables = _tables(header, model)
+    tables = tables_for(header, model)
     if tables is None or not len(codes_FCM):
         return None
-    *others, last = (encode_codes(codes_FCM[start:stop], tables) for start, stop in _spans(header))
+    *others, last = (encode_codes(codes_FCM[start:stop], tables) for start, stop in spans(header))
     return b"".join(varint(len(block)) + block + _check(block) for block in others) + last
 
 
@@ -41,7 +41,7 @@ def read_blocks(header: SprHeader, data: bytes, model: EntropyModel | None) -> n
         SpressoError: `spr_needs_model`, `spr_truncated` or `spr_corrupt`.
     """
     tables, reader, parts = _needed(header, model), Reader(data, place="codes"), []
-    for start, stop in _spans(header):
+    for start, stop in spans(header):
         block = _block(reader, header, start, stop)
         try:
             parts.append(decode_codes(block, _shape(header, start, stop), tables))
@@ -53,7 +53,7 @@ def read_blocks(header: SprHeader, data: bytes, model: EntropyModel | None) -> n
 def read_first_blocks(header: SprHeader, data: bytes, model: EntropyModel | None) -> npt.NDArray[np.int32]:
     """Codes [f <= F, C, M] of the whole frames that the first bytes of the payload settle. Raises as `read_blocks`."""
     tables, reader, parts = _needed(header, model), Reader(data, place="codes"), []
-    for start, stop in _spans(header):
+    for start, stop in spans(header):
         begun = reader.position
         try:
             block, arrived = _block(reader, header, start, stop), stop < header.frames
@@ -72,14 +72,14 @@ def damage(header: SprHeader, data: bytes) -> SpressoError:
     """What to say of a payload that the stream's own check rejects: the first part of the sound that is hit."""
     reader = Reader(data, place="codes")
     try:
-        for start, stop in _spans(header):
+        for start, stop in spans(header):
             _block(reader, header, start, stop)
     except SpressoError as error:
         return error
     return corrupt("the check at its end does not match, or its end is missing")
 
 
-def _spans(header: SprHeader) -> list[tuple[int, int]]:
+def spans(header: SprHeader) -> list[tuple[int, int]]:
     """First frame and frame after the last of each block."""
     frames = max(1, _BLOCK_BITS // header.frame_bits)
     return [(start, min(header.frames, start + frames)) for start in range(0, header.frames, frames)]
@@ -117,7 +117,7 @@ def _check(block: bytes) -> bytes:
     return crc_hqx(block, 0xFFFF).to_bytes(2, "little")
 
 
-def _tables(header: SprHeader, model: EntropyModel | None) -> EntropyTables | None:
+def tables_for(header: SprHeader, model: EntropyModel | None) -> EntropyTables | None:
     """The model's tables if they cover these codes."""
     tables = model.get(header.pool) if model else None
     if tables is None or header.codebooks is None or header.bits is None:
@@ -126,7 +126,7 @@ def _tables(header: SprHeader, model: EntropyModel | None) -> EntropyTables | No
 
 
 def _needed(header: SprHeader, model: EntropyModel | None) -> EntropyTables:
-    tables = _tables(header, model)
+    tables = tables_for(header, model)
     if tables is None:
         raise SpressoError(
             f"the codes of this stream are entropy-coded with tables of model {header.model_id}, which are not at hand",

@@ -29,16 +29,16 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CANDIDATES", "EntropyTables", "cut_codes", "decode_codes", "decode_prefix", "encode_codes", "walk"]
+__all__ = ["CANDIDATES", "EntropyTables", "decode_codes", "decode_prefix", "encode_codes", "walk"]
 
 CANDIDATES = 8  # that are offered at most
 RANK_TOTAL = 256  # sum of the counts that a rank starts from
-_RANK_STEP = 32  # what an occurrence adds to its count
-_RANK_LIMIT = 4096  # sum at which counts are halved: old occurrences fade
+RANK_STEP = 32  # what an occurrence adds to its count
+RANK_LIMIT = 4096  # sum at which counts are halved: old occurrences fade
 
-_BITS = 56  # width of the coder's interval; two digits of a Python integer
-_FULL = 1 << _BITS
-_LOW = 1 << _BITS - 8  # an interval as small as this moves up by a byte
+BITS = 56  # width of the coder's interval; two digits of a Python integer
+FULL = 1 << BITS
+LOW = 1 << BITS - 8  # an interval as small as this moves up by a byte
 
 
 @dataclass(frozen=True)
@@ -128,24 +128,6 @@ def decode_prefix(data: bytes, shape: tuple[int, int, int], tables: EntropyTable
     return low_FCM[: int(open_F.argmax()) if open_F.any() else shape[0]]
 
 
-def cut_codes(
-    data: bytes, shape: tuple[int, int, int], kept: int, tables: EntropyTables
-) -> tuple[bytes, npt.NDArray[np.int32]]:
-    """The first ``kept`` codes of every frame, as `encode_codes` would say them, and as codes [F, C, kept].
-
-    One walk instead of two: what stands before a code is the same in both messages, so each piece that the long one
-    names is told to the short one as it is found.
-
-    Raises:
-        ValueError: as `decode_codes`.
-    """
-    coder = _Cutter(data, kept)
-    codes = walk(coder, tables, shape, None)
-    if not coder.finished():
-        raise ValueError("bytes that no encoder writes")
-    return coder.short.finish(), np.array(codes, np.int32).reshape(shape)[..., :kept]
-
-
 class Coder(Protocol):
     """What `walk` takes codes through. An encoder is told each symbol and returns it; a decoder finds it out."""
 
@@ -196,8 +178,8 @@ def walk(coder: Coder, tables: EntropyTables, shape: tuple[int, ...], codes: lis
                 if weights is None:
                     weights = ranks[channel][m, count] = fresh[m][count - 1].copy()
                 rank = choose(m, weights, candidates.index(symbol) if symbol in candidates else count)
-                weights[rank] += _RANK_STEP
-                if sum(weights) > _RANK_LIMIT:
+                weights[rank] += RANK_STEP
+                if sum(weights) > RANK_LIMIT:
                     weights[:] = [weight + 1 >> 1 for weight in weights]
                 symbol = candidates[rank] if rank < count else draw(m, cumulative[m], sorted(candidates), symbol)
                 done.append(symbol)
@@ -211,11 +193,11 @@ class _Encoder:
     """Symbols to bytes. The interval is [low, low + range) behind the bytes that are out already."""
 
     def __init__(self) -> None:
-        self.low, self.range = 0, _FULL
+        self.low, self.range = 0, FULL
         self.out = bytearray()
 
     def choose(self, m: int, weights: list[int], wanted: int) -> int:
-        self.narrow(sum(weights[:wanted]), weights[wanted], sum(weights))
+        self._narrow(sum(weights[:wanted]), weights[wanted], sum(weights))
         return wanted
 
     def draw(self, m: int, cumulative: list[int], excluded: list[int], wanted: int) -> int:
@@ -225,16 +207,15 @@ class _Encoder:
             total -= weight
             if other < wanted:
                 start -= weight
-        self.narrow(start, cumulative[wanted + 1] - cumulative[wanted], total)
+        self._narrow(start, cumulative[wanted + 1] - cumulative[wanted], total)
         return wanted
 
-    def narrow(self, start: int, weight: int, total: int) -> None:
-        """Go on in the piece that a symbol has."""
-        low, width = _piece(self.range, start, weight, total)
+    def _narrow(self, start: int, weight: int, total: int) -> None:
+        low, width = piece(self.range, start, weight, total)
         low += self.low
-        while width <= _LOW:
-            self._emit(low >> _BITS - 8)
-            low = (low & _LOW - 1) << 8
+        while width <= LOW:
+            self._emit(low >> BITS - 8)
+            low = (low & LOW - 1) << 8
             width <<= 8
         self.low, self.range = low, width
 
@@ -249,9 +230,9 @@ class _Encoder:
 
     def finish(self) -> bytes:
         """The shortest string that, going on with zeros for ever, lies in the interval."""
-        number = _roundest(self.low, self.range)
-        for shift in range(_BITS - 8, -1, -8):
-            self._emit(number >> shift if shift == _BITS - 8 else number >> shift & 255)
+        number = roundest(self.low, self.range)
+        for shift in range(BITS - 8, -1, -8):
+            self._emit(number >> shift if shift == BITS - 8 else number >> shift & 255)
         return bytes(self.out.rstrip(b"\0"))
 
 
@@ -260,8 +241,8 @@ class _Decoder:
 
     def __init__(self, data: bytes, fill: int = 0) -> None:
         self.data, self.fill = data, fill
-        self.low, self.range, self.offset, self.position = 0, _FULL, 0, 0
-        for _ in range(_BITS // 8):
+        self.low, self.range, self.offset, self.position = 0, FULL, 0, 0
+        for _ in range(BITS // 8):
             self._shift()
 
     def _shift(self) -> None:
@@ -276,7 +257,7 @@ class _Decoder:
         while start + weights[index] <= target:
             start += weights[index]
             index += 1
-        self.narrow(m, start, weights[index], total)
+        self._narrow(start, weights[index], total)
         return index
 
     def draw(self, m: int, cumulative: list[int], excluded: list[int], wanted: int) -> int:
@@ -290,39 +271,25 @@ class _Decoder:
             hidden += cumulative[other + 1] - cumulative[other]
         symbol = bisect_right(cumulative, target + hidden) - 1
         start = cumulative[symbol]
-        self.narrow(m, start - hidden, cumulative[symbol + 1] - start, total)
+        self._narrow(start - hidden, cumulative[symbol + 1] - start, total)
         return symbol
 
-    def narrow(self, m: int, start: int, weight: int, total: int) -> None:
-        """Go on in the piece that a symbol of codebook m has."""
-        start, self.range = _piece(self.range, start, weight, total)
+    def _narrow(self, start: int, weight: int, total: int) -> None:
+        start, self.range = piece(self.range, start, weight, total)
         self.low += start
         self.offset -= start
-        while self.range <= _LOW:
-            self.low = (self.low & _LOW - 1) << 8
+        while self.range <= LOW:
+            self.low = (self.low & LOW - 1) << 8
             self.range <<= 8
             self._shift()
 
     def finished(self) -> bool:
         """Whether the encoder would have ended with just these bytes."""
         whole = len(self.data) <= self.position and not self.data.endswith(b"\0")
-        return whole and self.offset == _roundest(self.low, self.range) - self.low
+        return whole and self.offset == roundest(self.low, self.range) - self.low
 
 
-class _Cutter(_Decoder):
-    """A decoder that tells an encoder the pieces of the first ``kept`` codes of every frame."""
-
-    def __init__(self, data: bytes, kept: int) -> None:
-        super().__init__(data)
-        self.kept, self.short = kept, _Encoder()
-
-    def narrow(self, m: int, start: int, weight: int, total: int) -> None:
-        super().narrow(m, start, weight, total)
-        if m < self.kept:
-            self.short.narrow(start, weight, total)
-
-
-def _piece(width: int, start: int, weight: int, total: int) -> tuple[int, int]:
+def piece(width: int, start: int, weight: int, total: int) -> tuple[int, int]:
     """Where in an interval the piece start/total .. (start + weight)/total begins, and its width.
 
     The last piece takes what the division leaves: every number then belongs to a symbol, and any bytes decode.
@@ -332,9 +299,9 @@ def _piece(width: int, start: int, weight: int, total: int) -> tuple[int, int]:
     return begin, width - begin if start + weight == total else step * weight
 
 
-def _roundest(low: int, width: int) -> int:
+def roundest(low: int, width: int) -> int:
     """The smallest of those numbers in [low, low + width) that have most zero bytes at their end."""
-    for shift in range(_BITS, -1, -8):
+    for shift in range(BITS, -1, -8):
         number = -(-low >> shift) << shift
         if number < low + width:
             return number

@@ -61,4 +61,4 @@ def _history(session: Session) -> dict[tuple[str, float], float]:
         .group_by(col(Job.kind), col(EncodeProfile.frame_rate_hz))
     )
     rows = session.connection().execute(statement)
-    return {(kind, rate): run_s / cost_s for kind, rate, run_s, cost_s in rows if cost_s > 0}
+    return {(kind, rate): (run_s or 0.0) / cost_s for kind, rate, run_s, cost_s in rows if cost_s}
