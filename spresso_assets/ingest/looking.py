@@ -85,14 +85,16 @@ class Look:
         folders: list[str] = []
         found = Listing()
         alone: list[str] = []
+        bare: list[str] = []
         for part in self.run.parts:
             try:
                 seen = (self.path / part).lstat()
             except (FileNotFoundError, NotADirectoryError):
-                if (bare := self._bare_mount_above(part)) is None:
+                if (mount := self._bare_mount_above(part)) is None:
                     alone.append(part)
-                else:
-                    found.problems.append(Problem(part, _part_offline(self.path / bare, 0)))
+                elif mount not in bare:
+                    bare.append(mount)
+                    found.problems.append(Problem(mount, _part_offline(self.path / mount)))
                 continue
             except OSError as error:
                 found.problems.append(Problem(part, unreadable(error)))
@@ -106,8 +108,9 @@ class Look:
                 if self.rules.verdict(part).included:
                     take(found, self.rules, self.path, part, seen)
         with self.catalog.session() as session:
-            ids = ensure_folders(session, self.root_id, {*folders, *(parent_of(path) for path in alone)})
+            ids = ensure_folders(session, self.root_id, {*folders, *bare, *(parent_of(path) for path in alone)})
             rows = [{"run_id": self.run.id, "folder_id": ids[path], "state": "pending"} for path in folders]
+            rows += [{"run_id": self.run.id, "folder_id": ids[path], "state": "offline"} for path in bare]
             insert_new(session, ScanStep, [{**row, "is_mount": False, "files": 0} for row in rows], _STEP)
             self._note(Difference(), found)
             for some in chunks(alone):
@@ -182,7 +185,7 @@ class Look:
             there = known.get(folder.id, [])
             if self._lost_its_mount(folder, there, children.get(folder.id, [])):
                 folder.state = "offline"
-                folder.listing = Listing(unread=_part_offline(self.path / folder.rel_path, folder.known_files))
+                folder.listing = Listing(unread=_part_offline(self.path / folder.rel_path))
                 continue
             folder.difference = difference(there, folder.listing.files)
         with self.catalog.session() as session:
@@ -439,9 +442,9 @@ def _unchanged(folder: _Folder) -> bool:
     )  # fmt: skip
 
 
-def _part_offline(path: Path, files: int) -> SpressoError:
+def _part_offline(path: Path) -> SpressoError:
     return SpressoError(
-        f"nothing is mounted at {path} any more; it held {files} sounds and what was below",
+        f"nothing is mounted at {path} any more",
         code="part_offline",
         hint="Its files are kept as offline. Mount it again; if it is gone for good: --accept-removals.",
         kind=FaultKind.RETRYABLE,
