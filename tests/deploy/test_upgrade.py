@@ -20,7 +20,10 @@ __all__ = ["postgres_server"]
 OLD = "0002"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+OLDER_DUMP = pytest.mark.xfail(strict=True, reason="pg_restore does not drop newer tables that refer to older ones")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=OLDER_DUMP)])
 def catalog_url(
     request: pytest.FixtureRequest, spresso: Spresso, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
