@@ -64,6 +64,7 @@ def make_worker(
         SpressoError: as opening a catalog does; `no_such_device`.
     """
     from spresso_assets.catalog.engine import open_catalog
+    from spresso_assets.codec.bundle import default_bundle, read_entropy
     from spresso_assets.jobs.context import TaskContext
     from spresso_assets.jobs.worker import BackgroundWorker
 
@@ -76,7 +77,13 @@ def make_worker(
     batch_s = options.batch_s or batch_seconds(options.device)
     return BackgroundWorker(
         catalog,
-        context or TaskContext(load_codec, probe_workers=settings.workers, batch_s=batch_s),
+        context
+        or TaskContext(
+            load_codec,
+            probe_workers=settings.workers,
+            batch_s=batch_s,
+            load_entropy=lambda: read_entropy(settings.bundle or default_bundle()),
+        ),
         options.queues,
         name=options.name,
         device=options.device,
