@@ -1,6 +1,7 @@
 """Queries as SQL: one condition over `asset` and one ranking, for SQLite's FTS5 or Postgres' text search."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -37,14 +38,14 @@ def compile_query(query: Query, dialect: str) -> Compiled:
         SpressoError: ``unknown_field``, ``bad_query``.
     """
     compiled = Compiled()
-    groups = [" AND ".join(_term(compiled, term, dialect) for term in group) for group in query]
+    groups = [compile_terms(compiled, group, dialect) for group in query]
     if groups:
         compiled.where = " OR ".join(f"({group})" for group in groups)
     words = [
         value for group in query for term in group if term.field is None and not term.negated for value in term.values
     ]
     if words and dialect == "sqlite":
-        match = compiled.bind(" OR ".join(_fts_phrase(word) for word in words))
+        match = compiled.bind(" OR ".join(fts_phrase(word) for word in words))
         compiled.rank_join = (
             f"LEFT JOIN (SELECT rowid AS ranked_id, bm25(asset_fts, {WEIGHTS}) AS score FROM asset_fts "
             f"WHERE asset_fts MATCH {match}) ranked ON ranked.ranked_id = asset.id"
@@ -56,9 +57,14 @@ def compile_query(query: Query, dialect: str) -> Compiled:
     return compiled
 
 
+def compile_terms(compiled: Compiled, terms: Sequence[Term], dialect: str) -> str:
+    """A condition that all the terms hold."""
+    return " AND ".join(_term(compiled, term, dialect) for term in terms)
+
+
 def _term(compiled: Compiled, term: Term, dialect: str) -> str:
     if term.field is None:
-        word = _word_sqlite if dialect == "sqlite" else _word_postgres
+        word = word_sqlite if dialect == "sqlite" else word_postgres
         condition = " OR ".join(word(compiled, value) for value in term.values)
     else:
         queried = field_named(term.field)
@@ -69,28 +75,38 @@ def _term(compiled: Compiled, term: Term, dialect: str) -> str:
     return f"NOT coalesce(({condition}), FALSE)" if term.negated else f"({condition})"
 
 
-def _fts_phrase(value: Value) -> str:
+def fts_phrase(value: Value) -> str:
     quoted = '"' + value.text.replace('"', '""') + '"'
     return quoted if value.quoted else quoted + " *"
 
 
-def _word_sqlite(compiled: Compiled, value: Value) -> str:
+def word_sqlite(compiled: Compiled, value: Value) -> str:
     """Stemmed words and prefixes; and any part of a word, which stemming cannot find (room in bathroom)."""
-    stemmed = f"asset.id IN (SELECT rowid FROM asset_fts WHERE asset_fts MATCH {compiled.bind(_fts_phrase(value))})"
+    stemmed = f"asset.id IN (SELECT rowid FROM asset_fts WHERE asset_fts MATCH {compiled.bind(fts_phrase(value))})"
     if len(value.text) < TRIGRAM:
         return stemmed
-    literal = '"' + value.text.replace('"', '""') + '"'
-    return f"{stemmed} OR asset.id IN (SELECT rowid FROM asset_tri WHERE asset_tri MATCH {compiled.bind(literal)})"
+    inside = compiled.bind(literal(value.text))
+    return f"{stemmed} OR asset.id IN (SELECT rowid FROM asset_tri WHERE asset_tri MATCH {inside})"
 
 
-def _word_postgres(compiled: Compiled, value: Value) -> str:
-    to_query = "phraseto_tsquery" if value.quoted else "plainto_tsquery"
+def literal(text: str) -> str:
+    """A phrase of FTS5."""
+    return '"' + text.replace('"', '""') + '"'
+
+
+def word_postgres(compiled: Compiled, value: Value) -> str:
     text = value.text
-    stemmed = f"asset_text.lexemes @@ {to_query}('english', {compiled.bind(text)})"
+    stemmed = stem_postgres(compiled, value)
     if len(text) < TRIGRAM:  # a word that starts so, as on SQLite
         start = compiled.bind(r"\m" + re.escape(text))
         return f"{stemmed} OR asset_text.everything ~* {start}"
     return f"{stemmed} OR asset_text.everything ILIKE {compiled.bind(_contains(text))} ESCAPE '!'"
+
+
+def stem_postgres(compiled: Compiled, value: Value) -> str:
+    """Words by their stems, beside each other if they were quoted."""
+    to_query = "phraseto_tsquery" if value.quoted else "plainto_tsquery"
+    return f"asset_text.lexemes @@ {to_query}('english', {compiled.bind(value.text)})"
 
 
 def _contains(text: str) -> str:

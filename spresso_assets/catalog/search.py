@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from spresso_assets.catalog.conditions import compile_query
 from spresso_assets.catalog.fields import FIELDS
-from spresso_assets.catalog.grammar import bad_query, parse
+from spresso_assets.catalog.grammar import Query, bad_query, parse
+from spresso_assets.catalog.pages import count_of_words, page_of_words
 from spresso_assets.catalog.rows import Rows, as_rows
 from spresso_assets.catalog.stored_paths import path_from_stored
 
@@ -59,23 +60,51 @@ def search(
         SpressoError: ``bad_query``, ``unknown_field`` (exit 2).
     """
     rows = as_rows(source)
-    compiled = compile_query(parse(query), rows.dialect)
-    order = _order(sort) if sort else (compiled.rank or "asset.id")
-    window = f"LIMIT {int(limit)}" if limit is not None else ("LIMIT -1" if rows.dialect == "sqlite" else "")
-    found = rows.rows(
-        f"SELECT asset.id, asset.uid, coalesce(asset.fx_name, asset.title, ''), asset.cat_id, asset.category, "
-        f"asset.subcategory, asset.description, asset.duration, asset.channels, asset.sample_rate, asset.flags "
-        f"FROM asset JOIN asset_text ON asset_text.asset_id = asset.id {compiled.rank_join} "
-        f"WHERE asset.deleted_at IS NULL AND ({compiled.where}) "
-        f"ORDER BY {order}, asset.id {window} OFFSET {int(offset)}",
-        compiled.params,
-    )
+    ids = _page(rows, parse(query), limit, offset, sort)
+    place = {asset_id: at for at, asset_id in enumerate(ids)}
+    found: list[tuple[Any, ...]] = []
+    for chunk in _chunks(ids):
+        found += rows.rows(
+            f"SELECT asset.id, asset.uid, coalesce(asset.fx_name, asset.title, ''), asset.cat_id, asset.category, "
+            f"asset.subcategory, asset.description, asset.duration, asset.channels, asset.sample_rate, asset.flags "
+            f"FROM asset WHERE asset.id IN ({chunk})",
+            {},
+        )
+    found.sort(key=lambda row: place[row[0]])
     hits = [AssetHit(*(*row[:10], _flags(row[10]))) for row in found]
     _add_files(rows, hits)
     _add_lists(rows, hits)
     for hit in hits:
         hit.name = hit.name or hit.path.rpartition("/")[2].rpartition(".")[0]
     return hits
+
+
+def _page(rows: Rows, query: Query, limit: int | None, offset: int, sort: str | None) -> list[int]:
+    """Row ids of the hits to show, in order."""
+    if limit is not None and not sort and (ids := page_of_words(rows, query, limit, offset)) is not None:
+        return ids
+    compiled = compile_query(query, rows.dialect)
+    order = _order(sort) if sort else compiled.rank
+    # without words or names to sort by, nothing is asked of the text
+    text = "asset_text" in f"{compiled.where} {order}" or compiled.rank_join
+    join = f"JOIN asset_text ON asset_text.asset_id = asset.id {compiled.rank_join}" if text else ""
+    window = f"LIMIT {int(limit)}" if limit is not None else ("LIMIT -1" if rows.dialect == "sqlite" else "")
+    found = rows.rows(
+        f"SELECT asset.id FROM asset {join} WHERE asset.deleted_at IS NULL AND ({compiled.where}) "
+        f"ORDER BY {order + ', ' if order else ''}asset.id {window} OFFSET {int(offset)}",
+        compiled.params,
+    )
+    return [row[0] for row in found]
+
+
+def count_up_to(source: "Session | Rows", query: str, most: int = 1000) -> int:
+    """How many sounds match, at most ``most``: for "50 of more than 1000", which costs no full search."""
+    rows, parsed = as_rows(source), parse(query)
+    if (number := count_of_words(rows, parsed, most)) is not None:
+        return number
+    compiled = compile_query(parsed, rows.dialect)
+    statement = f"SELECT count(*) FROM ({_ids_sql('asset.id', compiled.where)} LIMIT {int(most)}) AS found"
+    return int(rows.rows(statement, compiled.params)[0][0])
 
 
 def count(source: "Session | Rows", query: str) -> int:
@@ -95,10 +124,8 @@ def search_ids(source: "Session | Rows", query: str, limit: int | None = None) -
 
 
 def _ids_sql(what: str, where: str) -> str:
-    return (
-        f"SELECT {what} FROM asset JOIN asset_text ON asset_text.asset_id = asset.id "
-        f"WHERE asset.deleted_at IS NULL AND ({where})"
-    )
+    join = "JOIN asset_text ON asset_text.asset_id = asset.id " if "asset_text" in where else ""
+    return f"SELECT {what} FROM asset {join}WHERE asset.deleted_at IS NULL AND ({where})"
 
 
 def _order(sort: str) -> str:

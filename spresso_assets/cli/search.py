@@ -7,8 +7,11 @@ from typing import Annotated
 import typer
 
 from spresso_assets.cli import format
+from spresso_assets.cli.output import Mode
 from spresso_assets.cli.state import state_of
 from spresso_assets.errors import ExitCode, SpressoError
+
+COUNTED = 1000  # beyond so many nobody wants to know the number
 
 
 def search(
@@ -28,13 +31,15 @@ def search(
     """
     state = state_of(ctx)
     from spresso_assets.catalog.rows import read_rows
-    from spresso_assets.catalog.search import count
+    from spresso_assets.catalog.search import count_up_to
     from spresso_assets.catalog.search import search as find
 
     words = " ".join(query or [])
     with read_rows(state.settings.catalog) as rows:
         hits = find(rows, words, limit or None, offset, sort)
-        total = count(rows, words)
+        # a page that is not full says by itself how many there are
+        full = bool(limit) and len(hits) == limit and not paths and state.out.mode is Mode.TEXT
+        total = count_up_to(rows, words, offset + COUNTED) if full else offset + len(hits)
     if not hits:
         raise SpressoError(
             f"no sound matches '{words}'" if words else "the catalog is empty",
@@ -58,8 +63,9 @@ def search(
             for hit in hits
         ]
         lines = format.columns(("ID", "NAME", "LENGTH", "CH", "ENCODED", "FILE"), rows, right=(2, 3))
-        if total > len(hits):
-            state.out.note(f"{len(hits)} of {total} sounds; --limit 0 shows all")
+        if total > offset + len(hits):
+            more = "more than " if total == offset + COUNTED else ""
+            state.out.note(f"{len(hits)} of {more}{total} sounds; --limit 0 shows all")
         return lines
 
     state.out.result([hit.as_dict() for hit in hits], text)
