@@ -11,7 +11,7 @@ from typer.main import get_command
 FLAGS = {"--json", "--jsonl", "--quiet", "-q"}
 WITH_VALUE = {"--catalog", "--config", "--bundle"}
 # Verbs whose arguments begin with the words of a query.
-QUERY_VERBS = frozenset({"search", "stats", "encode", "reencode", "export", "verify"})
+QUERY_VERBS = frozenset({"search", "stats", "encode", "reencode", "quality", "export", "verify"})
 # A single dash before more than one letter: options with one dash have one letter and take no glued value.
 NEGATED = re.compile(r"-[^-].+", re.DOTALL)
 

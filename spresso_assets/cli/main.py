@@ -29,6 +29,7 @@ from spresso_assets.cli import (
     metrics,
     models,
     profile,
+    quality,
     reencode,
     root,
     scan,
@@ -71,6 +72,7 @@ app.command("ingest")(ingest.ingest)
 app.command("watch")(watch.watch)
 app.command("encode")(encode.encode)
 app.command("reencode")(reencode.reencode)
+app.command("quality")(quality.quality)
 app.command("search")(search.search)
 app.command("fields")(fields.fields)
 app.command("show")(show.show)

@@ -95,11 +95,12 @@ def _walk(
                 behind = known <= m
                 rows: Rows = slice(0, active) if behind.all() else np.flatnonzero(behind)
                 codes[rows, frame, channel, m] = coder.draw(rows, m, thresholds[m])
-            for n in range(active):
-                if frame + 1 < frames[n] or channel + 1 < channels:
-                    node = leaves[n]
-                    for symbol in codes[n, frame, channel, known[n] :].tolist():
-                        node[symbol] = node = {}
+            # what is never looked at again needs no tree
+            staying = active if channel + 1 < channels else sum(length > frame + 1 for length in frames)
+            told = codes[:staying, frame, channel].tolist()
+            for node, skipped, symbols in zip(leaves, known.tolist(), told, strict=False):
+                for symbol in symbols[skipped:] if skipped else symbols:
+                    node[symbol] = node = {}
     return codes
 
 

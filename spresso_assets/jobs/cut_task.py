@@ -126,7 +126,7 @@ def _cut(chunk: Chunk, model: EntropyModel) -> None:
             chunk.failed.append((parent, error))
     results = cut_many([parent.payload for parent in whole], chunk.wanted.codebooks, model)
     for parent, result in zip(whole, results, strict=True):
-        chunk.keep(parent, result, model)
+        chunk.keep(parent, result)  # `cut_many` has read it again
 
 
 def profile_of(session: Session, claim: Claim) -> tuple[EncodeProfile, str]:

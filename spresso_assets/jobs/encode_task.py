@@ -50,6 +50,10 @@ Encode = Callable[[TaskContext, EncodeProfile, Sequence[_Work]], None]
 
 def run_encodes(catalog: Catalog, claims: Sequence[Claim], context: TaskContext) -> list[Outcome]:
     """Encode the sounds of some claimed jobs, all of one profile; one outcome per claim, in order."""
+    if "ladder" in claims[0].params:  # no profile: these are claimed among themselves
+        from spresso_assets.jobs.ladder_task import run_ladders
+
+        return run_ladders(catalog, claims, context)
     timings = context.timings
     with LeaseKeeper(catalog, claims, context.lease_s) as keeper:
         with timings.measure("database"), catalog.read() as session:
@@ -81,9 +85,10 @@ def _works_of(session: Session, claims: Sequence[Claim], profile: EncodeProfile)
     done = set(session.connection().execute(ready).scalars())
     sources = sources_of_assets(session, ids)
     works = []
+    again = {claim.asset_id for claim in claims if claim.params.get("again")}  # though they are done
     for asset_id in ids:
         source = sources.get(asset_id)
-        work = _Work(assets[asset_id], source, done_before=asset_id in done)
+        work = _Work(assets[asset_id], source, done_before=asset_id in done - again)
         if source is None and not work.done_before:
             work.fault = no_source()
         works.append(work)
