@@ -71,10 +71,12 @@ def leave_to_workers(state: State, catalog: Catalog) -> int:
     """Tell the workers about waiting jobs; returns how many messages were sent.
 
     Raises:
-        SpressoError: `broker_unset`, `broker_unreachable` (exit code 12); the jobs stay queued either way.
+        SpressoError: `broker_unreachable` (exit code 12); the jobs stay queued either way.
     """
     from workers.doorbell import ring_waiting
 
+    if state.settings.broker_url is None:
+        return 0  # workers look into the catalog by themselves
     sent, waiting = ring_waiting(catalog)
     if waiting and not sent:
         raise SpressoError(
