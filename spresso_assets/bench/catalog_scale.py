@@ -7,19 +7,22 @@ process; starting Python and connecting are not in the figures.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spresso_assets.bench.synthetic import KINDS, MAKERS, RARE_WORDS, ROOTS, rare_words
+from spresso_assets.bench.figures import Figure, Tell
+from spresso_assets.bench.synthetic import KINDS, MAKERS, RARE_WORDS, ROOTS, fill, rare_words
 
 if TYPE_CHECKING:
     from spresso_assets.catalog.engine import Catalog
 
 PAGE = 50  # what `spresso search` shows
 SHOWN = 200
+PAYLOAD_BYTES = 200
+SEARCH_MS, SHOW_MS, STATS_S = 100.0, 100.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,15 @@ def queries(seed: int = 0) -> list[tuple[str, str, str | None]]:
     some = [rare[int(k)] for k in np.geomspace(1, RARE_WORDS - 1, 24)]
     nouns = [thing.split()[-1] for *_, things, _ in KINDS for thing in things]
     deeds = [deed.split()[-1] for *_, deeds in KINDS for deed in deeds]
-    pick: Callable[[list[str]], str] = lambda words: words[int(rng.integers(len(words)))]  # noqa: E731
+
+    def pick(words: Sequence[str]) -> str:
+        return words[int(rng.integers(len(words)))]
+
+    def pair() -> str:
+        """A thing and what it does, as they stand together in names."""
+        *_, things, its_deeds = KINDS[int(rng.integers(len(KINDS)))]
+        return f"{pick(things).split()[-1]} {pick(its_deeds).split()[-1]}"
+
     asked: list[tuple[str, str, str | None]] = []
 
     def ask(kind: str, *texts: str, sort: str | None = None) -> None:
@@ -68,8 +79,8 @@ def queries(seed: int = 0) -> list[tuple[str, str, str | None]]:
     ask("everything", "")
     ask("rare word", *some)
     ask("common word", *nouns[::3], "recording", "stereo", "heavy", "crew", "take", "doors", "general", "sound")
-    ask("two words", *(f"{pick(nouns)} {pick(deeds)}" for _ in range(20)), "heavy recording", "crew take")
-    ask("three words", *(f"{pick(nouns)} {pick(deeds)} {pick(['stereo', 'loop', 'clean'])}" for _ in range(12)))
+    ask("two words", *(pair() for _ in range(18)), f"{pick(nouns)} {pick(deeds)}", "heavy recording", "crew take")
+    ask("three words", *(f"{pair()} {pick(['stereo', 'loop', 'clean'])}" for _ in range(12)))
     ask("common and rare word", *(f"recording {word}" for word in some[6:18:2]))
     ask("beginning of a word", "do", "sl", "re", "footst", "katan", *(word[:4] for word in some[::4]))
     ask("inside of a word", "attl", "oor", "ing", "cord", "erpin", *(word[2:7] for word in some[::4] if len(word) > 7))
@@ -111,8 +122,8 @@ def measure(
             on_progress(turn * len(asked) + number, 2 * len(asked))
             started = time.perf_counter()
             with catalog.read() as session:
-                search(session, query, PAGE, sort=sort)
-                count_up_to(session, query)
+                if len(search(session, query, PAGE, sort=sort)) == PAGE:  # as the verb: a full page wants a number
+                    count_up_to(session, query)
             if turn:
                 spent = (time.perf_counter() - started) * 1000
                 taken.setdefault(kind, []).append((spent, query if sort is None else f"{query} --sort {sort}"))
@@ -153,3 +164,31 @@ def latency(kind: str, taken: list[tuple[float, str]]) -> Latency:
         ordered[max(0, int(np.ceil(share * len(ordered))) - 1)][0], 2
     )
     return Latency(kind, len(ordered), at(0.5), at(0.95), round(ordered[-1][0], 2), ordered[-1][1])
+
+
+def measure_catalog(location: str, assets: int, tell: Tell) -> list[Figure]:
+    """Fill an empty catalog with so many sounds, ask it, and hold the answers against what people wait for.
+
+    Args:
+        location: a file that is not there yet, or the URL of an empty Postgres database.
+    """
+    from spresso_assets.catalog.engine import open_catalog
+
+    catalog = open_catalog(location, create=True)
+    tell(f"filling a catalog with {assets} sounds")
+    began = time.perf_counter()
+    fill(catalog, assets, PAYLOAD_BYTES)
+    filled_s = time.perf_counter() - began
+    tell(f"asking a catalog of {assets} sounds")
+    scale = measure(catalog)
+    catalog.close()
+    assert scale.show is not None
+    everything, *kinds = scale.search
+    slow = {f"p95 {kind.kind}": kind.p95_ms for kind in kinds}
+    name = f"{scale.assets} sounds on {scale.database}"
+    return [
+        Figure(f"search, p95, {name}", everything.p95_ms, "ms", at_most=SEARCH_MS, facts=slow),
+        Figure(f"show, p95, {name}", scale.show.p95_ms, "ms", at_most=SHOW_MS),
+        Figure(f"stats, {name}", scale.stats_s, "s", at_most=STATS_S),
+        Figure(f"size, {name}", scale.bytes / 1e6, "MB", facts={"filled_s": round(filled_s), **scale.tables}),
+    ]

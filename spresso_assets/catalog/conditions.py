@@ -125,7 +125,7 @@ def _field(compiled: Compiled, queried: QueryField, value: Value) -> str:
     if queried.kind == "prefix":
         return f"{queried.sql} LIKE {compiled.bind(_like_literal(value.text.lower()) + '%')} ESCAPE '!'"
     if queried.kind == "text":
-        return _text_field(compiled, queried, value)
+        return text_field(compiled, queried, value)
     low, high = _limits(queried, value)
     conditions = []
     if low is not None:
@@ -135,7 +135,7 @@ def _field(compiled: Compiled, queried: QueryField, value: Value) -> str:
     return "(" + " AND ".join(conditions) + ")"
 
 
-def _text_field(compiled: Compiled, queried: QueryField, value: Value) -> str:
+def text_field(compiled: Compiled, queried: QueryField, value: Value) -> str:
     if value.is_range:
         # the end of a range includes everything that starts with it: 2015..2020 takes 2020-12-31
         ends = [f"lower({queried.sql}) >= lower({compiled.bind(value.low)})"] if value.low else []

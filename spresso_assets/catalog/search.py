@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spresso_assets.catalog.conditions import compile_query
 from spresso_assets.catalog.fields import FIELDS
 from spresso_assets.catalog.grammar import Query, bad_query, parse
-from spresso_assets.catalog.pages import count_of_words, page_of_words
+from spresso_assets.catalog.pages import number_up_to, page
 from spresso_assets.catalog.rows import Rows, as_rows
 from spresso_assets.catalog.stored_paths import path_from_stored
 
@@ -81,7 +81,7 @@ def search(
 
 def _page(rows: Rows, query: Query, limit: int | None, offset: int, sort: str | None) -> list[int]:
     """Row ids of the hits to show, in order."""
-    if limit is not None and not sort and (ids := page_of_words(rows, query, limit, offset)) is not None:
+    if limit is not None and not sort and (ids := page(rows, query, limit, offset)) is not None:
         return ids
     compiled = compile_query(query, rows.dialect)
     order = _order(sort) if sort else compiled.rank
@@ -100,7 +100,7 @@ def _page(rows: Rows, query: Query, limit: int | None, offset: int, sort: str | 
 def count_up_to(source: "Session | Rows", query: str, most: int = 1000) -> int:
     """How many sounds match, at most ``most``: for "50 of more than 1000", which costs no full search."""
     rows, parsed = as_rows(source), parse(query)
-    if (number := count_of_words(rows, parsed, most)) is not None:
+    if (number := number_up_to(rows, parsed, most)) is not None:
         return number
     compiled = compile_query(parsed, rows.dialect)
     statement = f"SELECT count(*) FROM ({_ids_sql('asset.id', compiled.where)} LIMIT {int(most)}) AS found"
