@@ -185,10 +185,11 @@ def measure_catalog(location: str, assets: int, tell: Tell) -> list[Figure]:
     assert scale.show is not None
     everything, *kinds = scale.search
     slow = {f"p95 {kind.kind}": kind.p95_ms for kind in kinds}
+    large = {f"{table} MB": round(size / 1e6, 1) for table, size in scale.tables.items() if size > scale.bytes / 100}
     name = f"{scale.assets} sounds on {scale.database}"
     return [
         Figure(f"search, p95, {name}", everything.p95_ms, "ms", at_most=SEARCH_MS, facts=slow),
         Figure(f"show, p95, {name}", scale.show.p95_ms, "ms", at_most=SHOW_MS),
         Figure(f"stats, {name}", scale.stats_s, "s", at_most=STATS_S),
-        Figure(f"size, {name}", scale.bytes / 1e6, "MB", facts={"filled_s": round(filled_s), **scale.tables}),
+        Figure(f"size, {name}", scale.bytes / 1e6, "MB", facts={"filled_s": round(filled_s), **large}),
     ]

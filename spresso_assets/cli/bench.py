@@ -54,6 +54,8 @@ def pipeline(
             hint=f"Parts: {', '.join(PARTS)}.",
             exit_code=ExitCode.USAGE,
         )
+    from spresso_assets.bench.catalog_scale import measure_catalog
+    from spresso_assets.bench.cutting import measure_cutting
     from spresso_assets.bench.memory import measure_memory
     from spresso_assets.bench.overhead import measure_embedded, measure_through_redis
     from spresso_assets.bench.scaling import measure_scaling
@@ -64,6 +66,12 @@ def pipeline(
         "redis": lambda place: [measure_through_redis(place, sounds, tell)],
         "scaling": lambda place: [measure_scaling(place, bundle, sounds, tell)],
         "memory": lambda place: [measure_memory(place, bundle, memory_sounds, tell)],
+        "cut": lambda place: [measure_cutting(place, bundle, renditions, tell)],
+        "catalog": lambda place: [
+            figure
+            for location in (str(place / "catalog.db"), *([postgres] if postgres else []))
+            for figure in measure_catalog(location, assets, tell)
+        ],
     }
     figures: list[Figure] = []
     for name in wanted:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spresso_assets.bench.catalog_scale import measure_catalog
 from spresso_assets.bench.figures import Figure
 from spresso_assets.bench.folders import write_folder
 from spresso_assets.bench.overhead import measure_embedded, measure_through_redis
@@ -46,3 +47,9 @@ def test_handling_is_measured_through_redis(tmp_path: Path, monkeypatch: pytest.
 def test_only_known_parts(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "pipeline", "--only", "overhead,speed"]) == 2
     assert "speed" in capsys.readouterr().err
+
+
+def test_a_catalog_is_asked_and_weighed(tmp_path: Path) -> None:
+    figures = measure_catalog(str(tmp_path / "catalog.db"), 1200, quiet)
+    assert [figure.unit for figure in figures] == ["ms", "ms", "s", "MB"]
+    assert all(figure.value > 0 and "1200 sounds" in figure.name for figure in figures)
