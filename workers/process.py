@@ -187,7 +187,6 @@ def _load_codec(options: WorkerOptions, settings: Settings) -> SPresso:
     torch.set_num_threads(options.threads or usable_cores())
     with contextlib.suppress(RuntimeError):  # it can be set once
         torch.set_num_interop_threads(1)
-    check_device(options.device)
     return load_bundle(settings.bundle or default_bundle(), options.device)
 
 

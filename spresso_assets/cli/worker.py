@@ -72,10 +72,9 @@ def worker(
 def _work(
     state: State, queues: tuple[str, ...], device: str, threads: int, batch_s: float, name: str, events: bool
 ) -> None:
-    from workers.process import WorkerOptions, check_device, run
+    from workers.process import WorkerOptions, run
 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s")
-    check_device(device)
     state.close()  # a worker opens its own
     if state.out.mode is Mode.JSON:
         state.out.mode = Mode.JSONL  # what has no end never becomes one document

@@ -64,9 +64,8 @@ def claimable(catalog: Catalog) -> bool:
 
 def test_a_batch_is_paused_with_owner_and_end_and_resumed(spresso: Spresso, catalog: Catalog) -> None:
     uid = a_batch(catalog, 2)
-    assert (
-        spresso.ok("jobs", "pause", "--batch", uid[:8], "--for", "12h", "--dry-run", "--json").data["for_s"] == 43_200
-    )
+    pause = ("jobs", "pause", "--batch", uid[:8], "--for", "12h")
+    assert spresso.ok(*pause, "--dry-run", "--json").data["for_s"] == 43_200
     assert claimable(catalog), "a dry run changes nothing"
     spresso.ok(*pause)
     assert not claimable(catalog)
