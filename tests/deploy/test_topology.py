@@ -253,6 +253,12 @@ def test_from_nothing_to_the_first_sound_and_down_again(installation: Installati
     doctor = installation.run("worker-cpu", "doctor", "--json")
     assert '"level": "problem"' not in doctor.stdout.lower(), doctor.stdout
 
+    # The nightly backup, while all goes on.
+    kept = installation.folder / "backup"
+    kept.mkdir()
+    done = installation.run("backup", "db", "backup", str(kept))
+    assert done.returncode == 0 and len(list(kept.glob("*.dump"))) == 1, done.stderr
+
     # No password is said or shown, while all of it runs.
     spoken = installation.spoken()
     assert not [password for password in installation.passwords() if password in spoken]
