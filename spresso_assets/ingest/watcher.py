@@ -189,6 +189,7 @@ class Watcher:
                     f"file events do not work ({error.strerror or error}); {every}", code="no_file_events"
                 )
             watched.deaf = error.message
+            self._bring_up_to_date(watched.root, watched)
             self._complain(watched, error)
             return
         watched.source = source

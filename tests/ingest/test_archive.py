@@ -9,22 +9,28 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func
 from sqlmodel import col, select
 
 from spresso_assets.catalog.editing import add_tags, tags_of
-from spresso_assets.catalog.engine import Catalog
+from spresso_assets.catalog.engine import Catalog, open_catalog
 from spresso_assets.catalog.models import Asset, Job, Rendition, SourceFile, WatchRoot
 from spresso_assets.errors import SpressoError
 from spresso_assets.ingest.reconcile import Report, reconcile
+from spresso_assets.ingest.watcher import Watcher
 from spresso_assets.jobs.plan import enqueue_probe
 from spresso_assets.jobs.runner import EmbeddedRunner
-from tests.jobs.sounds import a_context, register, write_sound
+from spresso_assets.jobs.worker import BackgroundWorker
+from tests.jobs.sounds import FakeCodec, a_context, register, write_sound
 
 
 class Archive:
@@ -221,7 +227,6 @@ print(sorted((p.rel_path, p.error.code) for p in report.problems), report.counts
 def as_other_user(archive: Archive, catalog_file: Path) -> str:
     """Scan and read as a user who is not root."""
     catalog_file.chmod(0o666)
-    catalog_file.parent.chmod(0o777)
     for beside in catalog_file.parent.glob("catalog.db-*"):
         beside.chmod(0o666)
     command = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", sys.executable, "-c", OTHER_USER]
@@ -234,16 +239,26 @@ def as_other_user(archive: Archive, catalog_file: Path) -> str:
 
 
 @pytest.fixture
-def readable_by_all(tmp_path: Path) -> None:
+def shown(migrated_file: Path) -> Iterator[tuple[Archive, Path]]:
+    """An archive that every user can see, and its catalog file; pytest's own folders are for one user."""
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("needs root, to become another user")
-    for folder in [tmp_path, *tmp_path.parents][:-2]:
-        folder.chmod(folder.stat().st_mode | 0o755)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        catalog = open_catalog(shutil.copy(migrated_file, folder / "catalog.db"))
+        made = Archive(catalog, folder / "sfx")
+        made.put("Doors/slam.wav", 1)
+        made.take()
+        yield made, folder / "catalog.db"
+        made.context.close()
+        catalog.close()
 
 
 def test_an_unreadable_file_says_so_and_is_read_when_its_permissions_are_mended(
-    archive: Archive, catalog_file: Path, readable_by_all: None
+    shown: tuple[Archive, Path],
 ) -> None:
+    archive, catalog_file = shown
     file = archive.put("secret.wav", 60)
     file.chmod(0o600)
     as_other_user(archive, catalog_file)
@@ -256,8 +271,9 @@ def test_an_unreadable_file_says_so_and_is_read_when_its_permissions_are_mended(
 
 
 def test_what_lies_in_an_unreadable_folder_is_where_it_was(
-    archive: Archive, catalog_file: Path, readable_by_all: None
+    shown: tuple[Archive, Path],
 ) -> None:
+    archive, catalog_file = shown
     archive.put("Rain/deep/soft.wav", 61)
     archive.take()
     before = archive.states()
@@ -307,3 +323,37 @@ def test_a_paused_root_with_an_end_is_paused_until_then(archive: Archive) -> Non
         assert not is_paused(root)
         resume_root(root)
         assert (root.state, root.pause_reason, root.paused_by) == ("active", None, None)
+
+
+def test_files_are_noticed_while_a_long_encoding_runs(archive: Archive) -> None:
+    encoding, go_on = threading.Event(), threading.Event()
+
+    class SlowCodec(FakeCodec):
+        def encode_many(self, *args: Any, **options: Any) -> list[bytes]:
+            encoding.set()
+            assert go_on.wait(60)
+            return super().encode_many(*args, **options)
+
+    with archive.catalog.session() as session:
+        session.get_one(WatchRoot, archive.root_id).sqlmodel_update({"settle_s": 0.0, "backend": "native"})
+    worker = BackgroundWorker(archive.catalog, a_context(SlowCodec()), ("io", "encode"), poll_s=0.1)
+    watcher = Watcher(
+        archive.catalog, enqueue_probe, on_report=lambda _: None, on_problem=lambda *_: None, work=worker.wake
+    )
+    threads = [worker.start(), threading.Thread(target=watcher.run)]
+    threads[1].start()
+    try:
+        archive.put("first.wav", 80)
+        assert encoding.wait(60)
+        archive.put("second.wav", 81)
+        deadline = time.monotonic() + 60
+        while archive.states().get("second.wav") != "present":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert not go_on.is_set()
+    finally:
+        go_on.set()
+        watcher.stop()
+        worker.stop()
+        for thread in threads:
+            thread.join(60)
