@@ -12,6 +12,7 @@ from spresso_assets.catalog.grammar import Query, Term, Value, bad_query
 TRIGRAM = 3
 # bm25 weights of the columns of asset_text: names, words, tags, paths
 WEIGHTS = "10.0, 4.0, 6.0, 2.0"
+HEX = re.compile(r"[0-9a-fA-F]+\Z")
 DATE = re.compile(r"(\d{4})(?:-(\d{1,2}))?(?:-(\d{1,2}))?\Z")
 
 
@@ -122,6 +123,9 @@ def _field(compiled: Compiled, queried: QueryField, value: Value) -> str:
         return f"({queried.sql} IS NULL OR CAST({queried.sql} AS TEXT) = '')"
     if queried.kind == "flag":
         return f"CAST({queried.sql} AS TEXT) LIKE {compiled.bind(_contains(chr(34) + value.text + chr(34)))} ESCAPE '!'"
+    if queried.kind == "prefix" and HEX.match(value.text):  # a range, which every database finds by its index
+        first, behind = compiled.bind(value.text.lower()), compiled.bind(value.text.lower() + "g")
+        return f"({queried.sql} >= {first} AND {queried.sql} < {behind})"
     if queried.kind == "prefix":
         return f"{queried.sql} LIKE {compiled.bind(_like_literal(value.text.lower()) + '%')} ESCAPE '!'"
     if queried.kind == "text":

@@ -25,11 +25,12 @@ from spresso_assets.catalog.grammar import Query, Term, Value
 from spresso_assets.catalog.precedence import RESOLVED_FIELDS, UNSEARCHED_FIELDS
 from spresso_assets.catalog.rows import Rows
 
-RANKED = 5_000  # hits up to which the best are put first; beyond, those that came first are
+RANKED = 1_000  # hits up to which the best are put first; beyond, those that came first are
 BY_FIELD = {
-    "tag": "SELECT x.asset_id FROM tag t JOIN asset_tag x ON x.tag_id = t.id",
-    "profile": "SELECT r.asset_id FROM encode_profile p JOIN rendition r ON r.profile_id = p.id AND r.status = 'ready'",
-    "state": "SELECT f.asset_id FROM source_file f",
+    "tag": "SELECT x.asset_id FROM asset_tag x WHERE x.tag_id IN (SELECT t.id FROM tag t WHERE {})",
+    "profile": "SELECT r.asset_id FROM rendition r WHERE r.status = 'ready' "
+    "AND r.profile_id IN (SELECT p.id FROM encode_profile p WHERE {})",
+    "state": "SELECT f.asset_id FROM source_file f WHERE {}",
 }
 FROM = "FROM asset JOIN asset_text ON asset_text.asset_id = asset.id"
 
@@ -46,6 +47,8 @@ def page(rows: Rows, query: Query, limit: int, offset: int) -> list[int] | None:
     if len(found) >= limit + offset:
         return found[offset:]
     if (every := _through_the_rarest(rows, query)) is None:
+        every = _inside_of_words(rows, query, limit + offset)
+    if every is None:
         return None
     listed = set(found)
     return (found + [asset_id for asset_id in every if asset_id not in listed])[offset : offset + limit]
@@ -154,6 +157,20 @@ def _through_the_rarest(rows: Rows, query: Query) -> list[int] | None:
     return [row[0] for row in rows.rows(f"SELECT asset.id {FROM} WHERE {where} ORDER BY asset.id", compiled.params)]
 
 
+def _inside_of_words(rows: Rows, query: Query, most: int) -> list[int] | None:
+    """The first sounds with the letters of the only word anywhere in theirs; None where that is not the question."""
+    if rows.dialect != "sqlite" or len(query[0]) != 1 or not all(map(_has_inside, query[0][0].values)):
+        return None
+    compiled = Compiled()
+    match = compiled.bind(" OR ".join(literal(value.text) for value in query[0][0].values))
+    found = rows.rows(
+        f"SELECT asset.id FROM asset_tri CROSS JOIN asset ON asset.id = asset_tri.rowid "
+        f"WHERE asset_tri MATCH {match} AND asset.deleted_at IS NULL ORDER BY asset_tri.rowid LIMIT {2 * most}",
+        compiled.params,
+    )
+    return [row[0] for row in found]
+
+
 def _few(rows: Rows, term: Term) -> tuple[set[int], set[int]] | None:
     """Sounds that may match a term: those found by stems, and all; None if there are more than a few thousand."""
     stemmed: set[int] = set()
@@ -187,7 +204,7 @@ def _few_by_field(compiled: Compiled, dialect: str, term: Term, value: Value) ->
     if value.is_range or not value.text:
         return None
     if queried.name in BY_FIELD:  # few of them, and an index from each to its sounds
-        return f"{BY_FIELD[queried.name]} WHERE {text_field(compiled, queried, value)}"
+        return BY_FIELD[queried.name].format(text_field(compiled, queried, value))
     # every field is in the text of its sound, in words
     in_text = queried.name in RESOLVED_FIELDS and queried.name not in UNSEARCHED_FIELDS
     words = [word for word in value.text.split() if len(word) >= TRIGRAM]
