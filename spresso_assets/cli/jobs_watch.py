@@ -92,6 +92,7 @@ def lines(now: Snapshot, pace: Pace) -> list[str]:
     if now.batch is not None:
         by = f" by {now.batch.paused_by}" if now.batch.state == "paused" and now.batch.paused_by else ""
         told.append(f"batch {now.batch.uid[:8]}: {'done' if now.done else now.batch.state}{by}")
+    told += [f"batch {batch.uid[:8]}: {batch.kind}, {batch.state}" for batch in now.batches]
     return told + [f"note: {hindrance}" for hindrance in now.hindrances]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlmodel import Session, col
 
 from spresso_assets.catalog.engine import database_now
@@ -45,6 +45,7 @@ class Snapshot:
     Attributes:
         batch: of one batch, or None for everything that the table holds.
         workers: that live, by the queue that they serve.
+        batches: that are not done, if everything is counted.
     """
 
     at: int
@@ -52,6 +53,7 @@ class Snapshot:
     batch: Batch | None = None
     workers: dict[str, int] = field(default_factory=dict)
     hindrances: Sequence[str] = ()
+    batches: Sequence[Batch] = ()
 
     @property
     def left(self) -> int:
@@ -102,7 +104,15 @@ def snapshot(session: Session, batch: Batch | None = None) -> Snapshot:
     for seen in seen_workers(session):
         for queue in seen.worker.queues if seen.alive else ():
             workers[queue] = workers.get(queue, 0) + 1
-    return Snapshot(database_now(session), kinds, batch, workers, [str(queue) for queue in lonely_queues(session)])
+    lonely = [str(queue) for queue in lonely_queues(session)]
+    batches = _unfinished(session) if batch is None else ()
+    return Snapshot(database_now(session), kinds, batch, workers, lonely, batches)
+
+
+def _unfinished(session: Session) -> Sequence[Batch]:
+    active = select(col(Job.batch_id)).where(col(Job.status).in_(ACTIVE), col(Job.batch_id).is_not(None))
+    unfinished = select(Batch).where(or_(col(Batch.state) == "planning", col(Batch.id).in_(active)))
+    return session.execute(unfinished.order_by(col(Batch.id))).scalars().all()
 
 
 def lonely_queues(session: Session, after_s: float = LONELY_AFTER_S) -> list[Lonely]:
@@ -186,4 +196,5 @@ def record(snapshot: Snapshot, pace: Pace) -> dict[str, Any]:
         "kinds": kinds,
         "workers": snapshot.workers,
         "hindrances": list(snapshot.hindrances),
+        "batches": [{"uid": batch.uid, "kind": batch.kind, "state": batch.state} for batch in snapshot.batches],
     }

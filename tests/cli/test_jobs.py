@@ -144,6 +144,20 @@ def test_watching_a_batch_ends_with_it(spresso: Spresso, catalog: Catalog, monke
     assert len(changes) <= 4, "a document per change, not per look"
 
 
+def test_watching_everything_names_the_batches_that_are_not_done(
+    spresso: Spresso, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, waiting = a_batch(catalog, 1), a_batch(catalog, 1)
+    end_one(catalog)
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spresso_assets.cli.jobs_watch.time.sleep", interrupt)
+    watched = spresso.ok("jobs", "watch")
+    assert f"batch {waiting[:8]}: encode, running" in watched.out and done[:8] not in watched.out
+
+
 def test_workers_are_listed_with_the_dead_marked(spresso: Spresso, catalog: Catalog) -> None:
     with catalog.session() as session:
         roster.sign_on(session, Worker(owner="elsewhere:1:1:a", name="gpu", queues=["encode"], device="cuda:0"))
