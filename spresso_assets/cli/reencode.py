@@ -25,7 +25,7 @@ WAYS = {
     "encode": "encode from the file",
     "transcode": "decode and encode again: second generation",
     "source_offline": "not reached: the folder is offline",
-    "source_missing": "not reached: no file, and no rendition to start from",
+    "source_missing": "not reached: no file to encode from",
 }
 
 
@@ -167,6 +167,11 @@ def _interrupted(session: Any, request: Request) -> str | None:
     return alike[0] if alike else None
 
 
+def _hours(seconds: float) -> str:
+    """Hours where there are some: 166.7 h; else as `format.length`."""
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else format.length(seconds)
+
+
 def lines_of(plan: ReencodePlan) -> list[str]:
     """A plan, for people."""
     name = plan.route.profile.name
@@ -174,8 +179,8 @@ def lines_of(plan: ReencodePlan) -> list[str]:
         names = ", ".join(profile.name for profile in plan.route.ladder)
         head = f"{plan.sounds} sounds, each at the lowest of {names} that passes {plan.route.request.target_quality:g}"
     else:
-        head = f"{plan.sounds} sounds to {name}, {plan.seconds / 3600:.1f} hours"
-    rows = [(way, found.sounds, f"{found.seconds / 3600:.1f} h", WAYS[way]) for way, found in plan.ways.items()]
+        head = f"{plan.sounds} sounds to {name}, {_hours(plan.seconds)}"
+    rows = [(way, found.sounds, _hours(found.seconds), WAYS[way]) for way, found in plan.ways.items()]
     lines = [head, *(format.columns(("WAY", "SOUNDS", "LENGTH", ""), rows, right=(1, 2)) if rows else [])]
     if plan.sounds:
         basis = "from this catalog's history" if plan.estimate.known else "a guess: this catalog has no history of it"

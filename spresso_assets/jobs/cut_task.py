@@ -34,7 +34,7 @@ CHUNK = 500
 SHOWN_FAILURES = 50  # in a job's result; the rest is counted
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Parent:
     """A stored stream that others are made of, and the sound that it holds."""
 
@@ -158,7 +158,6 @@ def open_chunk(session: Session, claim: Claim, profile: EncodeProfile) -> Chunk:
                    a.frames, a.sample_rate, a.channels, a.duration)
             .join(ASSETS, a.id == r.asset_id)
             .where(r.id.in_(ids[at : at + CHUNK]))
-            .order_by(r.id)
         )  # fmt: skip
         chunk.parents += [Parent(*tuple(row)) for row in session.connection().execute(statement)]
     if not claim.params.get("again"):

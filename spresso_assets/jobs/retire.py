@@ -6,20 +6,18 @@ Everything here happens in the transaction that stores the new rendition: a kill
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import select, update
 from sqlmodel import Session, SQLModel
 
 from spresso_assets.catalog.columns import now_us
 from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile
-from spresso_assets.codec.bitstream import EntropyModel, SprHeader, read_header, unpack
+from spresso_assets.codec.bitstream import EntropyModel, SprHeader, unpack
 from spresso_assets.errors import SpressoError
 from spresso_assets.jobs.context import TaskContext
 from spresso_assets.jobs.queue import Claim
 
 RENDITIONS = SQLModel.metadata.tables["rendition"]
-ASSETS = SQLModel.metadata.tables["asset"]
 CHUNK = 500
 
 
@@ -93,28 +91,24 @@ def verify_stored(
     """Read the ready renditions of a profile back from their rows and check them; the sound ones are marked so.
 
     Args:
-        checked: SHA-256 of payloads that were parsed and compared before: of these the row is read and hashed only.
+        checked: SHA-256 of payloads that were parsed and held against their sound before: of these the row is read
+            and hashed only.
 
     Returns:
         by asset: None if its rendition is verified, else what is wrong. Assets without a rendition are left out.
     """
     found: dict[int, SpressoError | None] = {}
     connection = session.connection()
-    columns = (RENDITIONS.c.id, RENDITIONS.c.asset_id, RENDITIONS.c.payload, RENDITIONS.c.payload_sha256,
-               ASSETS.c.frames, ASSETS.c.sample_rate, ASSETS.c.channels)  # fmt: skip
+    columns = (RENDITIONS.c.id, RENDITIONS.c.asset_id, RENDITIONS.c.payload, RENDITIONS.c.payload_sha256)
     sound: list[int] = []
     for at in range(0, len(asset_ids), CHUNK):
-        statement = (
-            select(*columns)
-            .join(ASSETS, ASSETS.c.id == RENDITIONS.c.asset_id)
-            .where(
-                RENDITIONS.c.profile_id == wanted.profile_id,
-                RENDITIONS.c.status == "ready",
-                RENDITIONS.c.asset_id.in_(asset_ids[at : at + CHUNK]),
-            )
+        statement = select(*columns).where(
+            RENDITIONS.c.profile_id == wanted.profile_id,
+            RENDITIONS.c.status == "ready",
+            RENDITIONS.c.asset_id.in_(asset_ids[at : at + CHUNK]),
         )
-        for rendition_id, asset_id, payload, sha256, *facts in connection.execute(statement):
-            found[asset_id] = fault = _fault(payload, sha256, wanted, facts, model, checked)
+        for rendition_id, asset_id, payload, sha256 in connection.execute(statement).all():
+            found[asset_id] = fault = _fault(session, asset_id, payload, sha256, wanted, model, checked)
             if fault is None:
                 sound.append(rendition_id)
     now = now_us()
@@ -125,10 +119,11 @@ def verify_stored(
 
 
 def _fault(
+    session: Session,
+    asset_id: int,
     payload: bytes,
     sha256: str,
     wanted: Wanted,
-    facts: Sequence[Any],
     model: EntropyModel | None,
     checked: Collection[str],
 ) -> SpressoError | None:
@@ -138,11 +133,11 @@ def _fault(
             code="payload_corrupt",
             hint="Restore a backup of the catalog, or encode the sound again",
         )
+    if sha256 in checked:
+        return None
     try:
-        if sha256 in checked:
-            check_header(read_header(payload), wanted, facts[0], facts[1], facts[2])
-        else:
-            check_stream(payload, wanted, facts[0], facts[1], facts[2], model)
+        asset = session.get_one(Asset, asset_id)
+        check_stream(payload, wanted, asset.frames, asset.sample_rate, asset.channels, model)
     except SpressoError as error:
         return error
     return None
