@@ -69,7 +69,8 @@ class Installation:
 
     def environment(self, service: str) -> dict[str, str]:
         given = {key: self.here(value) for key, value in self.services[service]["environment"].items()}
-        home = {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home"), "PYTHONPATH": str(REPOSITORY)}
+        path = f"{postgres_programs()}{os.pathsep}{os.environ['PATH']}"
+        home = {"PATH": path, "HOME": str(self.folder / "home"), "PYTHONPATH": str(REPOSITORY)}
         return {**home, **self.extra, **given}
 
     def command(self, *words: str) -> list[str]:
@@ -192,7 +193,7 @@ def postgres_server(installation: Installation) -> Iterator[None]:
     try:
         superuser = ["-U", "postgres", "-h", folder, "-p", str(port), "-v", "ON_ERROR_STOP=1"]
         subprocess.run(
-            ["psql", *superuser, "-f", DEPLOY / "postgres-init.sql"],
+            [programs / "psql", *superuser, "-f", DEPLOY / "postgres-init.sql"],
             env={**os.environ, "CATALOG_PASSWORD_FILE": str(installation.secrets / "catalog_password")},
             check=True,
             capture_output=True,
