@@ -173,6 +173,7 @@ class NewRendition:
     generation: int = 1
     quality: dict[str, Any] | None = None
     encoder_build: str = ""
+    verified_at: int | None = None
 
 
 def store_renditions(
@@ -217,6 +218,7 @@ def store_renditions(
                 "generation": item.generation,
                 "quality": item.quality,
                 "created_at": now,
+                "verified_at": item.verified_at,
                 "payload": item.payload,
             }
             for item in new

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import Session, SQLModel
 
+from spresso_assets.catalog.columns import now_us
 from spresso_assets.catalog.engine import Catalog
 from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile
 from spresso_assets.catalog.renditions import NewRendition, store_renditions
@@ -186,6 +187,7 @@ def write_chunk(session: Session, chunk: Chunk, profile: EncodeProfile, model: E
         raise chunk.fault
     claim = chunk.claim
     assert profile.id is not None
+    now = now_us()
     store_renditions(
         session,
         profile.id,
@@ -199,6 +201,8 @@ def write_chunk(session: Session, chunk: Chunk, profile: EncodeProfile, model: E
                 origin="quantised" if what == "quantised" else "cut",
                 parent_uid=parent.uid,
                 generation=parent.generation,
+                # true if this transaction ends well: it is read back below
+                verified_at=now,
             )
             for parent, payload in chunk.made
         ],

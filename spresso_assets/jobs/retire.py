@@ -99,7 +99,8 @@ def verify_stored(
     """
     found: dict[int, SpressoError | None] = {}
     connection = session.connection()
-    columns = (RENDITIONS.c.id, RENDITIONS.c.asset_id, RENDITIONS.c.payload, RENDITIONS.c.payload_sha256)
+    columns = (RENDITIONS.c.id, RENDITIONS.c.asset_id, RENDITIONS.c.payload, RENDITIONS.c.payload_sha256,
+               RENDITIONS.c.verified_at)  # fmt: skip
     sound: list[int] = []
     for at in range(0, len(asset_ids), CHUNK):
         statement = select(*columns).where(
@@ -107,9 +108,9 @@ def verify_stored(
             RENDITIONS.c.status == "ready",
             RENDITIONS.c.asset_id.in_(asset_ids[at : at + CHUNK]),
         )
-        for rendition_id, asset_id, payload, sha256 in connection.execute(statement).all():
+        for rendition_id, asset_id, payload, sha256, verified_at in connection.execute(statement).all():
             found[asset_id] = fault = _fault(session, asset_id, payload, sha256, wanted, model, checked)
-            if fault is None:
+            if fault is None and not (verified_at and sha256 in checked):
                 sound.append(rendition_id)
     now = now_us()
     for at in range(0, len(sound), CHUNK):
