@@ -236,9 +236,7 @@ def _network_time(context: TaskContext) -> Iterator[None]:
         timings.add("network", elapsed - (resampled - resampling) - (read - reading))
 
 
-def _write(
-    session: Session, claim: Claim, work: _Work, profile: EncodeProfile, context: TaskContext
-) -> Outcome:
+def _write(session: Session, claim: Claim, work: _Work, profile: EncodeProfile, context: TaskContext) -> Outcome:
     if work.fault is not None:
         raise work.fault
     path = str(work.source.path) if work.source else ""
