@@ -108,7 +108,7 @@ def decode_codes(data: bytes, shape: tuple[int, int, int], tables: EntropyTables
     Raises:
         ValueError: these bytes are not what `encode_codes` writes for any codes of this shape.
     """
-    coder = _Decoder(data)
+    coder = Decoder(data)
     codes = walk(coder, tables, shape, None)
     if not coder.finished():
         raise ValueError("bytes that no encoder writes")
@@ -122,7 +122,7 @@ def decode_prefix(data: bytes, shape: tuple[int, int, int], tables: EntropyTable
     goes on with 255s. Symbols are ordered as numbers are, so what these two agree on is certain.
     """
     low_FCM, high_FCM = (
-        np.array(walk(_Decoder(data, fill), tables, shape, None), np.int32).reshape(shape) for fill in (0, 255)
+        np.array(walk(Decoder(data, fill), tables, shape, None), np.int32).reshape(shape) for fill in (0, 255)
     )
     open_F = (low_FCM != high_FCM).any((1, 2))
     return low_FCM[: int(open_F.argmax()) if open_F.any() else shape[0]]
@@ -236,7 +236,7 @@ class _Encoder:
         return bytes(self.out.rstrip(b"\0"))
 
 
-class _Decoder:
+class Decoder:
     """Bytes to symbols. `offset` is the message less the lower end of the interval."""
 
     def __init__(self, data: bytes, fill: int = 0) -> None:
@@ -251,16 +251,18 @@ class _Decoder:
         self.position += 1
 
     def choose(self, m: int, weights: list[int], wanted: int) -> int:
+        """See `Coder`."""
         total = sum(weights)
         target = min(self.offset // (self.range // total), total - 1)
         start, index = 0, 0
         while start + weights[index] <= target:
             start += weights[index]
             index += 1
-        self._narrow(start, weights[index], total)
+        self.narrow(m, start, weights[index], total)
         return index
 
     def draw(self, m: int, cumulative: list[int], excluded: list[int], wanted: int) -> int:
+        """See `Coder`."""
         total, hidden = cumulative[-1], 0
         for other in excluded:
             total -= cumulative[other + 1] - cumulative[other]
@@ -271,10 +273,11 @@ class _Decoder:
             hidden += cumulative[other + 1] - cumulative[other]
         symbol = bisect_right(cumulative, target + hidden) - 1
         start = cumulative[symbol]
-        self._narrow(start - hidden, cumulative[symbol + 1] - start, total)
+        self.narrow(m, start - hidden, cumulative[symbol + 1] - start, total)
         return symbol
 
-    def _narrow(self, start: int, weight: int, total: int) -> None:
+    def narrow(self, m: int, start: int, weight: int, total: int) -> None:
+        """Go on in the piece that a symbol of codebook m has."""
         start, self.range = piece(self.range, start, weight, total)
         self.low += start
         self.offset -= start

@@ -9,7 +9,6 @@ Axes: N messages, F latent frames, C coded channels, M codebooks.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -24,6 +23,7 @@ from spresso_assets.codec.entropy import (
     LOW,
     RANK_LIMIT,
     RANK_STEP,
+    Decoder,
     EntropyTables,
     piece,
     roundest,
@@ -116,22 +116,23 @@ def _familiar(
     codes_M: npt.NDArray[np.int32],
 ) -> tuple[dict[int, Any], int]:
     """The codes of a frame of one message as long as candidates stand: where in the tree they end, and their number."""
-    m = 0
+    one, m = coder.one(n), 0
     while node and m < len(codes_M):
         candidates = list(islice(reversed(node), offered))
         count = len(candidates)
         weights = ranks.get((channel, m, count))
         if weights is None:
             weights = ranks[channel, m, count] = tables.ranks[m][count - 1].copy()
-        rank = coder.choose_one(n, m, weights)
+        rank = one.choose(m, weights, -1)
         weights[rank] += RANK_STEP
         if sum(weights) > RANK_LIMIT:
             weights[:] = [weight + 1 >> 1 for weight in weights]
-        symbol = candidates[rank] if rank < count else coder.draw_one(n, m, cumulative[m], sorted(candidates))
+        symbol = candidates[rank] if rank < count else one.draw(m, cumulative[m], sorted(candidates), -1)
         codes_M[m] = symbol
         child = node.pop(symbol, None)
         node[symbol] = child = {} if child is None else child
         node, m = child, m + 1
+    coder.take_back(n, one)
     return node, m
 
 
@@ -181,42 +182,19 @@ class _Decoders:
     def tell(self, rows: Rows, m: int, start: Numbers, stop: Numbers, total: np.uint64) -> None:
         """Which pieces were found."""
 
-    def choose_one(self, n: int, m: int, weights: list[int]) -> int:
-        """One of a few weights, for one message."""
-        total = sum(weights)
-        target = min(int(self.offset[n]) // (int(self.range[n]) // total), total - 1)
-        start, index = 0, 0
-        while start + weights[index] <= target:
-            start += weights[index]
-            index += 1
-        self.narrow_one(n, m, start, weights[index], total)
-        return index
+    def one(self, n: int) -> Decoder:
+        """The decoder of one message, to go on by itself until `take_back`."""
+        return self._set(Decoder.__new__(Decoder), n)
 
-    def draw_one(self, n: int, m: int, cumulative: list[int], excluded: list[int]) -> int:
-        """An entry that is none of ``excluded``, for one message."""
-        total, hidden = cumulative[-1], 0
-        for other in excluded:
-            total -= cumulative[other + 1] - cumulative[other]
-        target = min(int(self.offset[n]) // (int(self.range[n]) // total), total - 1)
-        for other in excluded:
-            if cumulative[other] > target + hidden:
-                break
-            hidden += cumulative[other + 1] - cumulative[other]
-        symbol = bisect_right(cumulative, target + hidden) - 1
-        start = cumulative[symbol]
-        self.narrow_one(n, m, start - hidden, cumulative[symbol + 1] - start, total)
-        return symbol
+    def _set(self, one: Decoder, n: int) -> Decoder:
+        one.data, one.fill = self.messages[n], 0
+        one.low, one.range = int(self.low[n]), int(self.range[n])
+        one.offset, one.position = int(self.offset[n]), int(self.position[n])
+        return one
 
-    def narrow_one(self, n: int, m: int, start: int, weight: int, total: int) -> None:
-        """Go on in the piece that a symbol of codebook m has, for one message."""
-        begin, width = piece(int(self.range[n]), start, weight, total)
-        low, offset, position = int(self.low[n]) + begin, int(self.offset[n]) - begin, int(self.position[n])
-        message = self.messages[n]
-        while width <= LOW:
-            low, width = (low & LOW - 1) << 8, width << 8
-            offset = offset << 8 | (message[position] if position < len(message) else 0)
-            position += 1
-        self.low[n], self.range[n], self.offset[n], self.position[n] = low, width, offset, position
+    def take_back(self, n: int, one: Decoder) -> None:
+        """Go on together from where one message stands."""
+        self.low[n], self.range[n], self.offset[n], self.position[n] = one.low, one.range, one.offset, one.position
 
     def finished(self, n: int) -> bool:
         """Whether the encoder would have ended with just these bytes."""
@@ -237,11 +215,44 @@ class _Cutters(_Decoders):
         if m < self.kept:
             self.short.narrow(rows, start, stop, total)
 
-    def narrow_one(self, n: int, m: int, start: int, weight: int, total: int) -> None:
-        """Go on in the piece that a symbol of codebook m has, for one message."""
-        super().narrow_one(n, m, start, weight, total)
-        if m < self.kept:
-            self.short.narrow_one(n, start, weight, total)
+    def one(self, n: int) -> Decoder:
+        """The decoder of one message, to go on by itself until `take_back`."""
+        one = _Cutter.__new__(_Cutter)
+        one.kept, one.short_low, one.short_range = self.kept, int(self.short.low[n]), int(self.short.range[n])
+        one.digits = []
+        return self._set(one, n)
+
+    def take_back(self, n: int, one: Decoder) -> None:
+        """Go on together from where one message stands."""
+        super().take_back(n, one)
+        assert isinstance(one, _Cutter)
+        short = self.short
+        short.low[n], short.range[n] = one.short_low, one.short_range
+        if one.digits:
+            size = int(short.size[n])
+            short.digits[n, size : size + len(one.digits)] = one.digits
+            short.size[n] = size + len(one.digits)
+
+
+class _Cutter(Decoder):
+    """A decoder that tells an encoder the pieces of the first ``kept`` codes of every frame."""
+
+    kept: int
+    short_low: int
+    short_range: int
+    digits: list[int]
+
+    def narrow(self, m: int, start: int, weight: int, total: int) -> None:
+        """Go on in the piece that a symbol of codebook m has."""
+        super().narrow(m, start, weight, total)
+        if m >= self.kept:
+            return
+        begin, width = piece(self.short_range, start, weight, total)
+        low = self.short_low + begin
+        while width <= LOW:
+            self.digits.append(low >> BITS - 8)
+            low, width = (low & LOW - 1) << 8, width << 8
+        self.short_low, self.short_range = low, width
 
 
 class _Encoders:
@@ -271,15 +282,6 @@ class _Encoders:
             width[small] <<= _EIGHT
             size[small] += 1
         self.low[rows], self.range[rows], self.size[rows] = low, width, size
-
-    def narrow_one(self, n: int, start: int, weight: int, total: int) -> None:
-        """Go on in the piece that a symbol has, for one message."""
-        begin, width = piece(int(self.range[n]), start, weight, total)
-        low, size = int(self.low[n]) + begin, int(self.size[n])
-        while width <= LOW:
-            self.digits[n, size] = low >> BITS - 8
-            low, width, size = (low & LOW - 1) << 8, width << 8, size + 1
-        self.low[n], self.range[n], self.size[n] = low, width, size
 
     def finish(self, n: int) -> bytes:
         """The shortest string that, going on with zeros for ever, lies in the interval."""
