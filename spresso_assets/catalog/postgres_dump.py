@@ -10,9 +10,9 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from spresso_assets.catalog.faults import catalog_unreachable
 from spresso_assets.catalog.location import Location
@@ -51,19 +51,42 @@ def dump(location: Location, target: Path) -> None:
 def load(source: Path, location: Location) -> None:
     """Replace the catalog's tables by those of a dump, in one transaction.
 
+    All tables of ours go first, those that the dump does not have too: newer tables refer to older ones, which could
+    otherwise not be replaced. pg_restore cannot drop what it does not have, so psql runs what it writes.
+
     Raises:
         SpressoError: ``postgres_tools_missing``, ``catalog_unreachable``, ``restore_failed``: nothing was changed.
     """
+    from spresso_assets.catalog.models import SQLModel
+
     _make_trigrams(location)
     contents = _run("pg_restore", ["--list", str(source)])
     # an extension belongs to the server's owner, who may be somebody else
     wanted = [line for line in contents.splitlines() if not re.search(r"\b(EXTENSION|COMMENT)\b", line)]
-    with tempfile.NamedTemporaryFile("w", suffix=".list") as listed:
-        listed.write("\n".join(wanted))
-        listed.flush()
-        options = ["--clean", "--if-exists", "--single-transaction", "--no-owner", "--no-privileges"]
-        dbname = f"--dbname={_database(location)}"
-        _run("pg_restore", [*options, f"--use-list={listed.name}", dbname, str(source)], location, "restore_failed")
+    tables = ", ".join(f'"{name}"' for name in (*SQLModel.metadata.tables, "alembic_version"))
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder, "list")
+        listed.write_text("\n".join(wanted), encoding="utf-8")
+        unpack = ["--no-owner", "--no-privileges", f"--use-list={listed}", "--file=-", str(source)]
+        apply = ["--no-psqlrc", "--no-password", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-"]
+        with Path(folder, "said").open("w+", encoding="utf-8", errors="replace") as said:
+            source_process = subprocess.Popen([_program("pg_restore"), *unpack], stdout=subprocess.PIPE, stderr=said)
+            target_process = subprocess.Popen(
+                [_program("psql"), *apply],
+                env=environment(location),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            )
+            assert source_process.stdout is not None and target_process.stdin is not None
+            with suppress(BrokenPipeError), source_process, target_process, target_process.stdin as script:
+                script.write(f"BEGIN;\nDROP TABLE IF EXISTS {tables};\n".encode())
+                shutil.copyfileobj(source_process.stdout, script)
+                if source_process.wait() == 0:  # a dump that breaks off must not be half of a catalog
+                    script.write(b"COMMIT;\n")
+            said.seek(0)
+            if source_process.returncode or target_process.returncode:
+                _complain("psql", said.read(), location, "restore_failed")
 
 
 def revision_of(source: Path) -> str | None:
@@ -133,18 +156,22 @@ def environment(location: Location) -> dict[str, str]:
     return {**kept, **found, **({"PGDATABASE": url.database} if url.database else {})}
 
 
-def _run(program: str, options: Sequence[str], location: Location | None = None, code: str = "backup_failed") -> str:
-    found = shutil.which(program)
+def _program(name: str) -> str:
+    found = shutil.which(name)
     if found is None:
         raise SpressoError(
-            f"There is no program {program} on the PATH",
+            f"There is no program {name} on the PATH",
             code="postgres_tools_missing",
             hint="Install the client programs of your Postgres server's version, for example postgresql-client-15",
             kind=FaultKind.ENVIRONMENT,
         )
+    return found
+
+
+def _run(program: str, options: Sequence[str], location: Location | None = None, code: str = "backup_failed") -> str:
     password = [] if location is None else ["--no-password"]
     done = subprocess.run(
-        [found, *password, *options],
+        [_program(program), *password, *options],
         env=None if location is None else environment(location),
         capture_output=True,
         text=True,
@@ -153,8 +180,14 @@ def _run(program: str, options: Sequence[str], location: Location | None = None,
     )
     if done.returncode == 0:
         return done.stdout
-    said = [line for line in done.stderr.splitlines() if "error:" in line] or done.stderr.splitlines() or ["failed"]
-    said_plainly = said[0].partition("error:")[2].strip() or said[0]
+    _complain(program, done.stderr, location, code)
+
+
+def _complain(program: str, stderr: str, location: Location | None, code: str) -> NoReturn:
+    said = (
+        [line for line in stderr.splitlines() if re.search(r"error:", line, re.I)] or stderr.splitlines() or ["failed"]
+    )
+    said_plainly = re.split(r"error:", said[0], maxsplit=1, flags=re.I)[-1].strip() or said[0]
     if location is not None and "connection to server" in said_plainly:
         raise catalog_unreachable(location.shown)
     hint = {
