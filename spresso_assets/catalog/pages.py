@@ -7,7 +7,7 @@ are those of `conditions.compile_query`, and a test holds both together.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spresso_assets.catalog.conditions import (
     TRIGRAM,
@@ -201,6 +201,8 @@ def _few(rows: Rows, term: Term) -> tuple[set[int], set[int]] | None:
 def _few_by_field(compiled: Compiled, dialect: str, term: Term, value: Value) -> str | None:
     """A question after the sounds that a field may mean, from another side than the sounds themselves."""
     queried = field_named(term.field or "")
+    if queried.name in ("duration", "changed"):
+        return f"SELECT asset.id FROM asset WHERE {compile_terms(compiled, [replace(term, values=(value,))], dialect)}"
     if value.is_range or not value.text:
         return None
     if queried.name in BY_FIELD:  # few of them, and an index from each to its sounds

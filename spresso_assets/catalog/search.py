@@ -15,6 +15,7 @@ from spresso_assets.catalog.stored_paths import path_from_stored
 if TYPE_CHECKING:
     from sqlmodel import Session
 
+INDEXED = ("asset.duration", "asset.updated_at")  # columns that are never empty
 SORT_NAME = "coalesce(asset.fx_name, asset.title, asset_text.names)"
 
 
@@ -89,8 +90,13 @@ def _page(rows: Rows, query: Query, limit: int | None, offset: int, sort: str | 
     text = "asset_text" in f"{compiled.where} {order}" or compiled.rank_join
     join = f"JOIN asset_text ON asset_text.asset_id = asset.id {compiled.rank_join}" if text else ""
     window = f"LIMIT {int(limit)}" if limit is not None else ("LIMIT -1" if rows.dialect == "sqlite" else "")
+    where = compiled.where
+    if rows.dialect == "sqlite" and limit is not None and not order:
+        # SQLite would collect every match by the index of a range and sort them, for the first fifty
+        for column in INDEXED:
+            where = where.replace(f"{column} ", f"+{column} ")
     found = rows.rows(
-        f"SELECT asset.id FROM asset {join} WHERE asset.deleted_at IS NULL AND ({compiled.where}) "
+        f"SELECT asset.id FROM asset {join} WHERE asset.deleted_at IS NULL AND ({where}) "
         f"ORDER BY {order + ', ' if order else ''}asset.id {window} OFFSET {int(offset)}",
         compiled.params,
     )
@@ -137,6 +143,8 @@ def _order(sort: str) -> str:
     else:
         choices = ["name", *(field.name for field in FIELDS.values() if field.sortable)]
         raise bad_query(f"Results cannot be sorted by '{name}'", f"Choose one of: {', '.join(choices)}")
+    if expression in INDEXED:  # always there; and the index then has them in order already
+        return f"{expression} {direction}"
     return f"({expression}) IS NULL, {expression} {direction}"  # those without a value come last either way
 
 

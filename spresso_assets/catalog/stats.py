@@ -49,7 +49,7 @@ class Stats:
 
 CHOSEN = """
 WITH chosen AS (
-  SELECT asset.id, asset.duration, asset.flags FROM asset JOIN asset_text ON asset_text.asset_id = asset.id
+  SELECT asset.id, asset.duration, asset.flags FROM asset {join}
   WHERE asset.deleted_at IS NULL AND ({where})
 )
 """
@@ -60,8 +60,11 @@ def collect(source: "Session | Rows", query: str = "") -> Stats:
     rows = as_rows(source)
     compiled = compile_query(parse(query), rows.dialect)
 
+    # words alone need the text: without it a million rows less are read, five times
+    join = "JOIN asset_text ON asset_text.asset_id = asset.id" if "asset_text" in compiled.where else ""
+
     def ask(sql: str) -> list[tuple[Any, ...]]:
-        return rows.rows(CHOSEN.format(where=compiled.where) + sql, compiled.params)
+        return rows.rows(CHOSEN.format(where=compiled.where, join=join) + sql, compiled.params)
 
     assets, seconds = ask("SELECT count(*), coalesce(sum(duration), 0) FROM chosen")[0]
     by_state = dict(
