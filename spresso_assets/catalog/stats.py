@@ -66,7 +66,14 @@ def collect(source: "Session | Rows", query: str = "") -> Stats:
     def ask(sql: str) -> list[tuple[Any, ...]]:
         return rows.rows(CHOSEN.format(where=compiled.where, join=join) + sql, compiled.params)
 
-    assets, seconds = ask("SELECT count(*), coalesce(sum(duration), 0) FROM chosen")[0]
+    assets, seconds = 0, 0.0
+    flags: dict[str, int] = {}
+    # one pass over the sounds: each costs as much as a large archive takes to be read
+    by_flags = "SELECT CAST(flags AS TEXT), count(*), sum(duration) FROM chosen GROUP BY CAST(flags AS TEXT)"
+    for stored, number, length in ask(by_flags):
+        assets, seconds = assets + int(number), seconds + float(length)
+        for flag in json.loads(stored):
+            flags[flag] = flags.get(flag, 0) + int(number)
     by_state = dict(
         (state, (int(number), int(size)))
         for state, number, size in ask(
@@ -74,10 +81,6 @@ def collect(source: "Session | Rows", query: str = "") -> Stats:
             "WHERE f.state <> 'moved' AND f.asset_id IN (SELECT id FROM chosen) GROUP BY f.state"
         )
     )
-    flags: dict[str, int] = {}
-    for stored, number in ask("SELECT CAST(flags AS TEXT), count(*) FROM chosen GROUP BY CAST(flags AS TEXT)"):
-        for flag in json.loads(stored):
-            flags[flag] = flags.get(flag, 0) + int(number)
     payload_bytes, encoded = ask(
         "SELECT coalesce(sum(r.payload_bytes), 0), count(DISTINCT r.asset_id) FROM rendition r "
         "WHERE r.status = 'ready' AND r.asset_id IN (SELECT id FROM chosen)"
