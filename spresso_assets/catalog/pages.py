@@ -26,6 +26,7 @@ from spresso_assets.catalog.precedence import RESOLVED_FIELDS, UNSEARCHED_FIELDS
 from spresso_assets.catalog.rows import Rows
 
 RANKED = 1_000  # hits up to which the best are put first; beyond, those that came first are
+FEW = 20_000  # sounds up to which a term may drive the search for the others
 BY_FIELD = {
     "tag": "SELECT x.asset_id FROM asset_tag x WHERE x.tag_id IN (SELECT t.id FROM tag t WHERE {})",
     "profile": "SELECT r.asset_id FROM rendition r WHERE r.status = 'ready' "
@@ -189,8 +190,8 @@ def _few(rows: Rows, term: Term) -> tuple[set[int], set[int]] | None:
             asked = ["SELECT asset_id FROM asset_text WHERE " + word_postgres(compiled, value)]
         for number, statement in enumerate(asked):
             params = {name: given for name, given in compiled.params.items() if f":{name}" in statement}
-            listed = [row[0] for row in rows.rows(f"{statement} LIMIT {RANKED + 1}", params)]
-            if len(listed) > RANKED:
+            listed = [row[0] for row in rows.rows(f"{statement} LIMIT {FEW + 1}", params)]
+            if len(listed) > FEW:
                 return None
             every.update(listed)
             if number == 0 and term.field is None:

@@ -24,6 +24,7 @@ MORE = [
 
 @pytest.mark.parametrize("ranked", [0, 3, 40, 1000])
 def test_pages_hold_what_the_full_search_holds(catalog: Catalog, monkeypatch: pytest.MonkeyPatch, ranked: int) -> None:
+    monkeypatch.setattr(pages, "FEW", ranked)
     monkeypatch.setattr(pages, "RANKED", ranked)  # each size sends queries through other short cuts
     fill(catalog, 400)
     taken = 0
