@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import exists, select, text, update
+from sqlalchemy import ColumnElement, exists, literal_column, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import defer
 from sqlmodel import Session, SQLModel, col
@@ -13,6 +13,9 @@ from sqlmodel import Session, SQLModel, col
 from spresso_assets.catalog.columns import new_uid, now_us
 from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile, Rendition, SourceFile
 from spresso_assets.errors import ExitCode, SpressoError
+
+# Spelt out in statements: SQLite takes the index of ready renditions only where it sees the word, not a parameter.
+READY: ColumnElement[str] = literal_column("'ready'")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def store_rendition(
         select(Rendition).where(
             col(Rendition.asset_id) == asset.id,
             col(Rendition.profile_id) == profile.id,
-            col(Rendition.status) == "ready",
+            col(Rendition.status) == READY,
         )
     ).scalar_one_or_none()
     if former is not None:
@@ -99,7 +102,7 @@ def get_payload(session: Session, asset: Asset, profile: str | None = None) -> P
         select(Rendition, col(EncodeProfile.name), col(CodecModel.weights_sha256))
         .join(EncodeProfile, col(Rendition.profile_id) == col(EncodeProfile.id))
         .join(CodecModel, col(EncodeProfile.model_id) == col(CodecModel.id))
-        .where(col(Rendition.asset_id) == asset.id, col(Rendition.status) == "ready")
+        .where(col(Rendition.asset_id) == asset.id, col(Rendition.status) == READY)
         .order_by(col(EncodeProfile.state), col(EncodeProfile.nominal_kbps).desc(), col(Rendition.id).desc())
     )
     if profile is not None:
@@ -135,7 +138,7 @@ def list_renditions(
         .options(defer(Rendition.payload))  # type: ignore[arg-type]
     )
     if not every_status:
-        statement = statement.where(col(Rendition.status) == "ready")
+        statement = statement.where(col(Rendition.status) == READY)
     return [(rendition, profile) for rendition, profile in session.execute(statement)]
 
 
@@ -144,7 +147,7 @@ def missing_assets(session: Session, profile: EncodeProfile) -> list[Asset]:
     ready = exists().where(
         col(Rendition.asset_id) == col(Asset.id),
         col(Rendition.profile_id) == profile.id,
-        col(Rendition.status) == "ready",
+        col(Rendition.status) == READY,
     )
     readable = exists().where(col(SourceFile.asset_id) == col(Asset.id), col(SourceFile.state) == "present")
     statement = select(Asset).where(~ready, readable, col(Asset.deleted_at).is_(None)).order_by(col(Asset.id))
@@ -154,7 +157,7 @@ def missing_assets(session: Session, profile: EncodeProfile) -> list[Asset]:
 def has_rendition(session: Session, asset_id: int, profile_id: int) -> bool:
     """Whether a ready rendition is there."""
     statement = select(col(Rendition.id)).where(
-        col(Rendition.asset_id) == asset_id, col(Rendition.profile_id) == profile_id, col(Rendition.status) == "ready"
+        col(Rendition.asset_id) == asset_id, col(Rendition.profile_id) == profile_id, col(Rendition.status) == READY
     )
     return session.connection().execute(statement).first() is not None
 
@@ -189,7 +192,7 @@ def store_renditions(
     connection = session.connection()
     table = SQLModel.metadata.tables["rendition"]
     if again:
-        former = (table.c.profile_id == profile_id, table.c.status == "ready")
+        former = (table.c.profile_id + 0 == profile_id, table.c.status == READY)
         for at in range(0, len(new), 500):
             ids = [item.asset_id for item in new[at : at + 500]]
             connection.execute(update(table).where(*former, table.c.asset_id.in_(ids)).values(status="superseded"))

@@ -16,7 +16,7 @@ from sqlmodel import Session, SQLModel
 from spresso_assets.catalog.columns import now_us
 from spresso_assets.catalog.engine import Catalog
 from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile
-from spresso_assets.catalog.renditions import NewRendition, store_renditions
+from spresso_assets.catalog.renditions import READY, NewRendition, store_renditions
 from spresso_assets.codec.bitstream import EntropyModel, read_header
 from spresso_assets.codec.cutting import cut_many
 from spresso_assets.errors import ExitCode, FaultKind, SpressoError
@@ -26,7 +26,7 @@ from spresso_assets.jobs.context import TaskContext
 from spresso_assets.jobs.keeper import LeaseKeeper
 from spresso_assets.jobs.outcome import Outcome
 from spresso_assets.jobs.queue import Claim
-from spresso_assets.jobs.retire import Wanted, check_header, check_stream, retire, verify_stored
+from spresso_assets.jobs.retire import PROFILE, Wanted, check_header, check_stream, retire, verify_stored
 from spresso_assets.jobs.source import source_of_asset
 
 RENDITIONS = SQLModel.metadata.tables["rendition"]
@@ -173,8 +173,8 @@ def ready_assets(session: Session, profile: EncodeProfile, asset_ids: Sequence[i
     have: set[int] = set()
     for at in range(0, len(asset_ids), CHUNK):
         statement = select(RENDITIONS.c.asset_id).where(
-            RENDITIONS.c.profile_id == profile.id,
-            RENDITIONS.c.status == "ready",
+            profile.id == PROFILE,
+            RENDITIONS.c.status == READY,
             RENDITIONS.c.asset_id.in_(asset_ids[at : at + CHUNK]),
         )
         have.update(session.connection().execute(statement).scalars())

@@ -12,12 +12,16 @@ from sqlmodel import Session, SQLModel
 
 from spresso_assets.catalog.columns import now_us
 from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile
+from spresso_assets.catalog.renditions import READY
 from spresso_assets.codec.bitstream import EntropyModel, SprHeader, unpack
 from spresso_assets.errors import SpressoError
 from spresso_assets.jobs.context import TaskContext
 from spresso_assets.jobs.queue import Claim
 
 RENDITIONS = SQLModel.metadata.tables["rendition"]
+# A sum, so that some hundred sounds are looked up by the index of their ready renditions: SQLite would go through all
+# renditions of the profile instead.
+PROFILE = RENDITIONS.c.profile_id + 0
 CHUNK = 500
 
 
@@ -104,8 +108,8 @@ def verify_stored(
     sound: list[int] = []
     for at in range(0, len(asset_ids), CHUNK):
         statement = select(*columns).where(
-            RENDITIONS.c.profile_id == wanted.profile_id,
-            RENDITIONS.c.status == "ready",
+            wanted.profile_id == PROFILE,
+            RENDITIONS.c.status == READY,
             RENDITIONS.c.asset_id.in_(asset_ids[at : at + CHUNK]),
         )
         for rendition_id, asset_id, payload, sha256, verified_at in connection.execute(statement).all():
@@ -152,8 +156,8 @@ def retire(session: Session, asset_ids: Sequence[int], profile_ids: Sequence[int
             update(RENDITIONS)
             .where(
                 RENDITIONS.c.asset_id.in_(asset_ids[at : at + CHUNK]),
-                RENDITIONS.c.profile_id.in_(profile_ids),
-                RENDITIONS.c.status == "ready",
+                PROFILE.in_(profile_ids),
+                RENDITIONS.c.status == READY,
             )
             .values(status="superseded")
         )

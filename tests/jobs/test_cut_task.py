@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlmodel import select
@@ -34,6 +35,12 @@ def reencode(catalog: Catalog, request: Request, context: TaskContext | None = N
 def the_job(catalog: Catalog) -> Job:
     with catalog.read() as session:
         return session.exec(select(Job).where(Job.kind == "cut")).one()
+
+
+def the_result(catalog: Catalog) -> dict[str, Any]:
+    result = the_job(catalog).result
+    assert result is not None
+    return result
 
 
 def damage(catalog: Catalog, at: int, rehash: bool) -> str:
@@ -77,7 +84,7 @@ def test_a_second_run_makes_nothing_twice_and_all_makes_it_anew(catalog: Catalog
         session.add(job)
     EmbeddedRunner(catalog, cutting_context()).run()
     assert [row.uid for row in ready(catalog, TO)] == [row.uid for row in first]
-    assert the_job(catalog).result["already"] == 5
+    assert the_result(catalog)["already"] == 5
     reencode(catalog, Request("", TO, "all"))
     again = ready(catalog, TO)
     assert [row.payload for row in again] == [row.payload for row in first]
@@ -126,7 +133,7 @@ def test_what_cannot_be_cut_is_encoded_from_its_file(catalog: Catalog) -> None:
         instead = session.exec(select(Job).where(Job.kind == "encode")).one()
         batch = session.exec(select(Batch)).one()
     assert instead.status == "queued" and instead.batch_id == batch.id and instead.params["retire"]
-    assert the_job(catalog).result["encode_instead"] == 1
+    assert the_result(catalog)["encode_instead"] == 1
 
 
 def test_a_new_payload_that_does_not_fit_its_sound_retires_nothing(
@@ -158,7 +165,7 @@ def test_a_sound_of_another_length_is_not_taken_for_this_one(catalog: Catalog) -
         session.add(asset)
     reencode(catalog, Request("", TO, source=FROM, retire=True))
     assert len(ready(catalog, TO)) == 1 and len(ready(catalog, FROM)) == 1
-    assert the_job(catalog).result["failures"][0]["code"] == "rendition_disagrees"
+    assert the_result(catalog)["failures"][0]["code"] == "rendition_disagrees"
 
 
 def test_another_models_bundle_pauses_the_queue_and_fails_nothing(catalog: Catalog) -> None:
