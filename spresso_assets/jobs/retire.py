@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlmodel import Session, SQLModel
 
 from spresso_assets.catalog.columns import now_us
@@ -21,7 +21,7 @@ from spresso_assets.jobs.queue import Claim
 RENDITIONS = SQLModel.metadata.tables["rendition"]
 # A sum, so that some hundred sounds are looked up by the index of their ready renditions: SQLite would go through all
 # renditions of the profile instead.
-PROFILE = RENDITIONS.c.profile_id + 0
+PROFILE: ColumnElement[int] = RENDITIONS.c.profile_id + 0
 CHUNK = 500
 
 
