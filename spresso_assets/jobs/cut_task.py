@@ -173,7 +173,7 @@ def ready_assets(session: Session, profile: EncodeProfile, asset_ids: Sequence[i
     have: set[int] = set()
     for at in range(0, len(asset_ids), CHUNK):
         statement = select(RENDITIONS.c.asset_id).where(
-            profile.id == PROFILE,
+            PROFILE.in_([profile.id]),
             RENDITIONS.c.status == READY,
             RENDITIONS.c.asset_id.in_(asset_ids[at : at + CHUNK]),
         )

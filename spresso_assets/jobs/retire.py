@@ -108,7 +108,7 @@ def verify_stored(
     sound: list[int] = []
     for at in range(0, len(asset_ids), CHUNK):
         statement = select(*columns).where(
-            wanted.profile_id == PROFILE,
+            PROFILE.in_([wanted.profile_id]),
             RENDITIONS.c.status == READY,
             RENDITIONS.c.asset_id.in_(asset_ids[at : at + CHUNK]),
         )
