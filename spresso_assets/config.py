@@ -36,7 +36,7 @@ class Settings(BaseModel):
     broker_url: SecretStr | None = Field(None, description="Redis URL for background workers; unset: work in-process.")
     workers: int = Field(1, ge=1, le=64, description="Sounds that are read at the same time.")
     settle_s: float = Field(2.0, ge=0, le=3600, description="Seconds a file must stay unchanged before it is read.")
-    rescan_s: float = Field(600.0, ge=1, description="Seconds between two full scans of a watched root.")
+    rescan_s: float = Field(600.0, ge=1, description="Seconds between two scans of a watched root.")
 
 
 def data_dir(env: Mapping[str, str] | None = None) -> Path:

@@ -16,7 +16,7 @@ MEBIBYTE = 1 << 20
 
 
 def measure_memory(folder: Path, bundle: Path, sounds: int, tell: Tell) -> Figure:
-    """Growth in percent from the second tenth of the work, when a worker is warm, to its last tenth."""
+    """Growth in percent from the third tenth of the work, when a worker has met all lengths, to its last tenth."""
     tell(f"writing {sounds} sounds")
     archive = make_archive(folder, bundle, sounds, longest_s=1.0, probed=False)
     tell(f"reading and encoding {sounds} sounds ({archive.seconds:.0f} s) in one worker")
@@ -30,7 +30,7 @@ def measure_memory(folder: Path, bundle: Path, sounds: int, tell: Tell) -> Figur
     archive.catalog.close()
     count = len(samples)
     tenths = [[size for _, size in samples[count * n // 10 : count * (n + 1) // 10]] for n in range(10)]
-    warm, last = statistics.median(tenths[1]), statistics.median(tenths[9])
+    warm, last = statistics.median(tenths[2]), statistics.median(tenths[9])
     return Figure(
         "growth of a worker's memory",
         100 * (last / warm - 1),

@@ -183,7 +183,7 @@ def _run(program: str, options: Sequence[str], location: Location | None = None,
     _complain(program, done.stderr, location, code)
 
 
-def _complain(program: str, stderr: str, location: Location | None, code: str) -> NoReturn:
+def _complain(program: str, stderr: str, location: Location | None, code: str = "backup_failed") -> NoReturn:
     said = (
         [line for line in stderr.splitlines() if re.search(r"error:", line, re.I)] or stderr.splitlines() or ["failed"]
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import re
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from spresso_assets.cli import format, jobs_watch
 from spresso_assets.cli.output import confirm
 from spresso_assets.cli.state import state_of
+from spresso_assets.cli.times import minutes_or, seconds
 from spresso_assets.errors import ExitCode, SpressoError
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def pause(
     from spresso_assets.jobs.control import find_batch, pause_batch, pause_queue
 
     _one_of(queue, batch)
-    for_s = None if for_ is None else _seconds(f"{for_}m" if for_.strip().isdigit() else for_)
+    for_s = None if for_ is None else minutes_or(for_)
     by = getpass.getuser()
     with state.change(dry_run) as session:
         if batch is not None:
@@ -281,7 +281,7 @@ def _filter(
 
     if batch is not None:
         batch = find_batch(session, batch).uid
-    since_us = None if since is None else time.time_ns() // 1000 - int(_seconds(since) * 1e6)
+    since_us = None if since is None else time.time_ns() // 1000 - int(seconds(since) * 1e6)
     return JobFilter(status, error, kind, batch, uid, since_us)
 
 
@@ -302,18 +302,6 @@ def _pause_told(pause: QueuePause) -> str:
 
     until = "" if pause.expires_at is None else f" until {iso_utc(pause.expires_at)}"
     return f"{pause.paused_by}{until}: {pause.reason}" if pause.reason else f"{pause.paused_by}{until}"
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip().lower())
-    if match is None:
-        raise SpressoError(
-            f"'{text}' is no length of time",
-            code="usage",
-            hint="Write 90s, 30m, 12h or 7d.",
-            exit_code=ExitCode.USAGE,
-        )
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
 
 
 def _told(ctx: typer.Context, data: dict[str, Any], line: str, dry_run: bool) -> None:

@@ -24,9 +24,8 @@ LABELS = {
 
 def make_context(state: State, *, encode: bool = True) -> TaskContext:
     """The task context of this command; without `encode`, encode jobs are left for others."""
-    from spresso_assets.jobs.context import TaskContext
-
     from spresso_assets.codec.bundle import read_entropy
+    from spresso_assets.jobs.context import TaskContext
 
     return TaskContext(
         state.codec if encode else None,

@@ -12,6 +12,7 @@ import typer
 from spresso_assets.cli import format
 from spresso_assets.cli.output import confirm
 from spresso_assets.cli.state import state_of
+from spresso_assets.cli.times import minutes_or
 
 if TYPE_CHECKING:
     from spresso_assets.catalog.models import WatchRoot
@@ -216,10 +217,9 @@ def pause(
     dry_run: DryRun = False,
 ) -> None:
     """Stop watching and scanning a root, until it is resumed or the time is over."""
-    from spresso_assets.cli.jobs import _seconds
     from spresso_assets.ingest.roots import pause_root
 
-    for_s = None if for_ is None else _seconds(f"{for_}m" if for_.strip().isdigit() else for_)
+    for_s = None if for_ is None else minutes_or(for_)
     _change_state(ctx, root, lambda row: pause_root(row, getpass.getuser(), reason, for_s), dry_run)
 
 

@@ -24,3 +24,8 @@ def seconds(text: str) -> float:
             exit_code=ExitCode.USAGE,
         )
     return float(match[1]) * UNITS[match[2]]
+
+
+def minutes_or(text: str) -> float:
+    """As `seconds`, and a bare number is minutes: ``90`` -> 5400."""
+    return seconds(f"{text}m" if text.strip().isdigit() else text)

@@ -90,7 +90,7 @@ def _works_of(session: Session, claims: Sequence[Claim], profile: EncodeProfile)
         source = sources.get(asset_id)
         work = _Work(assets[asset_id], source, done_before=asset_id in done - again)
         if source is None and not work.done_before:
-            work.fault = no_source()
+            work.fault = no_source(session, work.asset.id or 0)
         works.append(work)
     return works
 

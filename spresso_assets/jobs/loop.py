@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 
 from spresso_assets.catalog.engine import Catalog
+from spresso_assets.catalog.owner import new_owner
 from spresso_assets.errors import SpressoError
 from spresso_assets.jobs import queue
 from spresso_assets.jobs.context import TaskContext
 from spresso_assets.jobs.deliver import forget_expired
 from spresso_assets.jobs.outcome import Outcome
-from spresso_assets.jobs.owner import new_owner
 from spresso_assets.jobs.queue import Claim
 from spresso_assets.jobs.reaper import reap
 from spresso_assets.jobs.roster import forget_dead

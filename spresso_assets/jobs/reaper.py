@@ -7,7 +7,7 @@ from sqlmodel import Session, col
 
 from spresso_assets.catalog.engine import database_now
 from spresso_assets.catalog.models import Job
-from spresso_assets.jobs.owner import is_gone
+from spresso_assets.catalog.owner import is_gone
 
 # How often a worker may die over one job. High, because most kills are not the job's fault: people end programs.
 # A real poison job is claimed alone and last after its first crash, so that it costs little until it is given up.

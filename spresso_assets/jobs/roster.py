@@ -10,8 +10,8 @@ from sqlmodel import Session, col
 
 from spresso_assets.catalog.engine import database_now
 from spresso_assets.catalog.models import Worker
+from spresso_assets.catalog.owner import is_gone
 from spresso_assets.errors import ExitCode, SpressoError
-from spresso_assets.jobs.owner import is_gone
 
 BEAT_S = 10.0
 DEAD_AFTER_S = 4 * BEAT_S

@@ -31,13 +31,7 @@ class Source:
             status = os.stat(self.path)
         except OSError as error:
             if not self.root.is_dir():
-                raise SpressoError(
-                    f"The folder {self.root} is not there",
-                    code="root_offline",
-                    hint="Mount it; its jobs wait",
-                    exit_code=ExitCode.ROOT_OFFLINE,
-                    kind=FaultKind.RETRYABLE,
-                ) from error
+                raise _offline(self.root) from error
             raise SpressoError(
                 f"{self.path.name} is no longer there ({error.strerror})",
                 code="file_vanished",
@@ -49,6 +43,16 @@ class Source:
                 code="file_changed",
                 hint="Nothing was read from it; the next scan takes it up again",
             )
+
+
+def _offline(root: Path) -> SpressoError:
+    return SpressoError(
+        f"The folder {root} is not there, or a share in it",
+        code="root_offline",
+        hint="Mount it; its jobs wait",
+        exit_code=ExitCode.ROOT_OFFLINE,
+        kind=FaultKind.RETRYABLE,
+    )
 
 
 def source_of_file(session: Session, source_file_id: int) -> Source:
@@ -68,11 +72,11 @@ def source_of_asset(session: Session, asset_id: int) -> Source:
     """A present file that holds the asset's sound, as it was when it was probed.
 
     Raises:
-        SpressoError: ``source_missing``.
+        SpressoError: ``source_missing``, ``root_offline`` (retryable).
     """
     found = sources_of_assets(session, [asset_id]).get(asset_id)
     if found is None:
-        raise no_source()
+        raise no_source(session, asset_id)
     return found
 
 
@@ -102,8 +106,14 @@ def sources_of_assets(session: Session, asset_ids: Sequence[int]) -> dict[int, S
     return found
 
 
-def no_source() -> SpressoError:
-    """What to say when an asset has no file to read."""
+def no_source(session: Session, asset_id: int) -> SpressoError:
+    """What to say when an asset has no file to read: ``root_offline`` while a share with one is away, so that its job
+    waits, else ``source_missing``.
+    """
+    away = select(col(WatchRoot.path)).join(SourceFile, col(SourceFile.root_id) == col(WatchRoot.id))
+    root = session.execute(away.where(col(SourceFile.asset_id) == asset_id, col(SourceFile.state) == "offline")).first()
+    if root is not None:
+        return _offline(Path(root[0]))
     return SpressoError(
         "No file of this sound is there to encode from",
         code="source_missing",

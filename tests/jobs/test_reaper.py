@@ -6,9 +6,10 @@ import sys
 
 from sqlmodel import select
 
+from spresso_assets.catalog import owner
 from spresso_assets.catalog.engine import Catalog
 from spresso_assets.catalog.models import Job
-from spresso_assets.jobs import owner, queue
+from spresso_assets.jobs import queue
 from spresso_assets.jobs.reaper import MAX_CRASHES, Reaped, reap
 
 

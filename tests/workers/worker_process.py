@@ -12,9 +12,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from spresso_assets.catalog import owner
 from spresso_assets.catalog.engine import open_catalog
 from spresso_assets.errors import SpressoError
-from spresso_assets.jobs import owner
 from spresso_assets.jobs.context import Audio, TaskContext
 from spresso_assets.jobs.queue import QUEUES
 from spresso_assets.jobs.sandbox import ProbeResult
