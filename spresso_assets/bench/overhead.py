@@ -28,6 +28,14 @@ EMBEDDED_MS, REDIS_MS = 10.0, 15.0
 PATIENCE_S = 600.0
 
 
+def measure_overhead(folder: Path, sounds: int, tell: Tell) -> list[Figure | None]:
+    """Both, the second less the reading that the first has measured."""
+    for name in ("embedded", "redis"):
+        (folder / name).mkdir()
+    embedded = measure_embedded(folder / "embedded", sounds, tell)
+    return [embedded, measure_through_redis(folder / "redis", sounds, tell, embedded.facts["reading_ms"])]
+
+
 def measure_embedded(folder: Path, sounds: int, tell: Tell) -> Figure:
     """Milliseconds per sound of a command that does its work itself, on SQLite."""
     catalog, _ = _archive(folder, sounds, tell)

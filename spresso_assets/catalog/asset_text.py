@@ -3,9 +3,11 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from types import ModuleType
 
 from sqlalchemy import Executable, Integer, Text, bindparam, cast, delete, literal, select, union_all
-from sqlmodel import Session, col
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, SQLModel, col
 
 from spresso_assets.catalog.models import Asset, AssetField, AssetTag, AssetText, SourceFile, Tag
 from spresso_assets.catalog.precedence import NAME_FIELDS, RESOLVED_FIELDS, UNSEARCHED_FIELDS
@@ -26,6 +28,17 @@ WORDS: Executable = union_all(
         col(AssetField.asset_id) == OF_ASSET, col(AssetField.field).not_in(RESOLVED_FIELDS)
     ),
 ).order_by("kind", "place")
+TEXTS = SQLModel.metadata.tables[str(AssetText.__tablename__)]
+
+
+def _put_text(dialect: ModuleType) -> Executable:
+    put = dialect.insert(TEXTS)
+    words = {name: put.excluded[name] for name in ("names", "words", "tags", "paths")}
+    statement: Executable = put.on_conflict_do_update(index_elements=["asset_id"], set_=words)
+    return statement
+
+
+PUT_TEXT = {"sqlite": _put_text(sqlite), "postgresql": _put_text(postgresql)}
 CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -48,17 +61,11 @@ def refresh_text(session: Session, asset_id: int) -> None:
     """Make the searchable text of one asset match its fields, tags and paths. Call after changing any of them."""
     session.flush()
     asset = session.get_one(Asset, asset_id)
-    stored = session.get(AssetText, asset_id)
+    connection = session.connection()
     if asset.deleted_at is not None:
-        if stored is not None:
-            session.delete(stored)
+        connection.execute(delete(TEXTS).where(TEXTS.c.asset_id == asset_id))
         return
-    wanted = _collect(session, asset)
-    if stored is None:
-        session.add(AssetText(asset_id=asset_id, **wanted))
-    else:
-        stored.sqlmodel_update(wanted)
-    session.flush()  # plain SQL, such as a search in this very transaction, must see it
+    connection.execute(PUT_TEXT[connection.dialect.name], {"asset_id": asset_id, **_collect(session, asset)})
 
 
 def rebuild_text(session: Session) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, literal_column, select, text, update
+from sqlalchemy import ColumnElement, bindparam, exists, literal_column, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import defer
 from sqlmodel import Session, SQLModel, col
@@ -16,6 +16,11 @@ from spresso_assets.errors import ExitCode, SpressoError
 
 # Spelt out in statements: SQLite takes the index of ready renditions only where it sees the word, not a parameter.
 READY: ColumnElement[str] = literal_column("'ready'")
+FORMER = select(Rendition).where(
+    col(Rendition.asset_id) == bindparam("asset"),
+    col(Rendition.profile_id) == bindparam("profile"),
+    col(Rendition.status) == READY,
+)
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,7 @@ def store_rendition(
     """
     assert asset.id is not None and profile.id is not None
     digest = hashlib.sha256(payload).hexdigest()
-    former = session.execute(
-        select(Rendition).where(
-            col(Rendition.asset_id) == asset.id,
-            col(Rendition.profile_id) == profile.id,
-            col(Rendition.status) == READY,
-        )
-    ).scalar_one_or_none()
+    former = session.execute(FORMER, {"asset": asset.id, "profile": profile.id}).scalar_one_or_none()
     if former is not None:
         if former.payload_sha256 == digest:
             return former

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure this machine and this installation.")
 
-PARTS = ("overhead", "redis", "scaling", "memory", "cut", "catalog")
+PARTS = ("overhead", "scaling", "memory", "cut", "catalog")
 
 
 @app.command()
@@ -57,13 +57,12 @@ def pipeline(
     from spresso_assets.bench.catalog_scale import measure_catalog
     from spresso_assets.bench.cutting import measure_cutting
     from spresso_assets.bench.memory import measure_memory
-    from spresso_assets.bench.overhead import measure_embedded, measure_through_redis
+    from spresso_assets.bench.overhead import measure_overhead
     from spresso_assets.bench.scaling import measure_scaling
 
     tell, bundle = state.out.note, state.bundle_dir()
     measures: dict[str, Callable[[Path], list[Figure | None]]] = {
-        "overhead": lambda place: [measure_embedded(place, sounds, tell)],
-        "redis": lambda place: [measure_through_redis(place, sounds, tell)],
+        "overhead": lambda place: measure_overhead(place, sounds, tell),
         "scaling": lambda place: [measure_scaling(place, bundle, sounds, tell)],
         "memory": lambda place: [measure_memory(place, bundle, memory_sounds, tell)],
         "cut": lambda place: [measure_cutting(place, bundle, renditions, tell)],
