@@ -66,6 +66,12 @@ def collect(source: "Session | Rows", query: str = "") -> Stats:
     def ask(sql: str) -> list[tuple[Any, ...]]:
         return rows.rows(CHOSEN.format(where=compiled.where, join=join) + sql, compiled.params)
 
+    def among(column: str) -> str:
+        """The chosen sounds; of all of them it is quicker to say which are not."""
+        if query.strip():
+            return f"{column} IN (SELECT id FROM chosen)"
+        return f"{column} IS NOT NULL AND {column} NOT IN (SELECT id FROM asset WHERE deleted_at IS NOT NULL)"
+
     assets, seconds = 0, 0.0
     flags: dict[str, int] = {}
     # one pass over the sounds: each costs as much as a large archive takes to be read
@@ -78,12 +84,12 @@ def collect(source: "Session | Rows", query: str = "") -> Stats:
         (state, (int(number), int(size)))
         for state, number, size in ask(
             "SELECT f.state, count(*), coalesce(sum(f.size), 0) FROM source_file f "
-            "WHERE f.state <> 'moved' AND f.asset_id IN (SELECT id FROM chosen) GROUP BY f.state"
+            f"WHERE f.state <> 'moved' AND {among('f.asset_id')} GROUP BY f.state"
         )
     )
     payload_bytes, encoded = ask(
         "SELECT coalesce(sum(r.payload_bytes), 0), count(DISTINCT r.asset_id) FROM rendition r "
-        "WHERE r.status = 'ready' AND r.asset_id IN (SELECT id FROM chosen)"
+        f"WHERE r.status = 'ready' AND {among('r.asset_id')}"
     )[0]
     unreadable = rows.rows("SELECT count(*) FROM source_file WHERE state = 'unreadable'", {})[0][0]
     failed = rows.rows(

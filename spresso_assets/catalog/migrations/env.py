@@ -9,7 +9,13 @@ from spresso_assets.catalog.models import metadata
 # Made by hand in the migrations, because SQLAlchemy has no words for them: full-text tables and generated columns.
 HAND_MADE_TABLES = ("asset_fts", "asset_tri")
 HAND_MADE_COLUMNS = {("asset_text", "everything"), ("asset_text", "lexemes")}
-HAND_MADE_INDICES = {"ix_asset_text_everything", "ix_asset_text_lexemes"}
+HAND_MADE_INDICES = {
+    "ix_asset_text_everything",
+    "ix_asset_text_lexemes",
+    "ix_asset_summary",
+    "ix_source_file_summary",
+    "ix_rendition_summary",
+}
 
 
 def include_object(item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
