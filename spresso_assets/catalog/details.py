@@ -47,6 +47,8 @@ def describe(session: Session, asset: Asset) -> dict[str, Any]:
                 "kbps": rendition.actual_kbps,
                 "seed": rendition.decode_seed,
                 "quality": rendition.quality,
+                "origin": rendition.origin,
+                "generation": rendition.generation,
                 "made": iso_utc(rendition.created_at),
             }
             for rendition, profile in list_renditions(session, asset.id)

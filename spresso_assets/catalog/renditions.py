@@ -32,6 +32,7 @@ class Payload:
     weights_sha256: str
     decode_seed: int
     rendition_uid: str
+    generation: int = 1
 
 
 def seed_of_hash(audio_hash: str) -> int:
@@ -122,7 +123,7 @@ def get_payload(session: Session, asset: Asset, profile: str | None = None) -> P
             code="payload_corrupt",
             hint="Restore a backup of the catalog, or encode the sound again",
         )
-    return Payload(rendition.payload, name, weights, rendition.decode_seed, rendition.uid)
+    return Payload(rendition.payload, name, weights, rendition.decode_seed, rendition.uid, rendition.generation)
 
 
 def list_renditions(

@@ -67,7 +67,8 @@ def lines_of(record: dict[str, Any]) -> list[str]:
     for made in record["renditions"]:
         ratio = f"  1:{size / made['bytes']:.0f}" if size and made["bytes"] else ""
         became = f"{made['profile']}  {format.size(made['bytes'])}  {format.kbps(made['kbps'])}{ratio}"
-        lines.append(f"  {'encoded'.ljust(16)} {became}")
+        again = f"  {made['origin']}, generation {made['generation']}" if made["generation"] > 1 else ""
+        lines.append(f"  {'encoded'.ljust(16)} {became}{again}")
     if not record["renditions"]:
         lines.append(f"  {'encoded'.ljust(16)} not yet: spresso encode id:{record['uid'][:8]}")
     return lines

@@ -54,6 +54,7 @@ class Decoded:
         asset: uid of the asset, '' for a file without a catalog.
         name: what the sound is called.
         original: where the original lies.
+        generation: lossy encodings between the original and this; 2 after a transcoding.
         fields: descriptive metadata to carry over.
         seconds_spent: wall time of decoding, so far.
     """
@@ -69,6 +70,7 @@ class Decoded:
     asset: str = ""
     name: str = ""
     original: str = ""
+    generation: int = 1
     fields: dict[str, str] = field(default_factory=dict)
     seconds_spent: float = 0.0
 
@@ -209,6 +211,7 @@ def decode_asset(
         asset=asset.uid,
         name=asset.fx_name or asset.title or Path(rel_path).stem or asset.uid[:8],
         original=f"{where[0]}/{rel_path}" if where else "",
+        generation=stored.generation,
         fields={name: value for name in CARRIED if (value := getattr(asset, name))},
     )
 
@@ -290,6 +293,8 @@ def provenance(decoded: Decoded) -> dict[str, str]:
     }
     if decoded.asset:
         told = {"ASSET": decoded.asset, **told}
+    if decoded.generation > 1:
+        told["GENERATION"] = str(decoded.generation)
     if decoded.original:
         told["ORIGINAL"] = decoded.original
     return told

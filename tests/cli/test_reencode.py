@@ -68,6 +68,12 @@ def test_without_its_file_a_sound_is_transcoded_if_that_is_allowed_and_marked(
         )
         assert {tuple(row) for row in rows} == {("transcoded", 2, 1, 1)}
     catalog.close()
+    uid = filled.ok("search", "--json").data[0]["uid"]
+    assert "transcoded, generation 2" in filled.ok("show", uid).out
+    filled.ok("decode", uid, "--profile", "1hz", "-o", tmp_path / "again.wav")
+    assert b"GENERATION=2" in (tmp_path / "again.wav").read_bytes()
+    filled.ok("decode", uid, "--profile", "2.5kbps", "-o", tmp_path / "once.wav")
+    assert b"GENERATION" not in (tmp_path / "once.wav").read_bytes()
 
 
 def test_a_target_quality_picks_the_lowest_rate_that_passes(filled: Spresso) -> None:
