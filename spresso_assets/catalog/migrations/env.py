@@ -13,6 +13,7 @@ HAND_MADE_INDICES = {
     "ix_asset_text_everything",
     "ix_asset_text_lexemes",
     "ix_asset_summary",
+    "ix_asset_deleted",
     "ix_source_file_summary",
     "ix_rendition_summary",
 }
