@@ -71,8 +71,11 @@ def process(module: str, *args: str, environment: Mapping[str, str], log: Path) 
             started.wait()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float, what: str, every_s: float = LOOK_S) -> None:
     """Look until it is true.
+
+    Args:
+        every_s: how often; looking takes time from what is measured.
 
     Raises:
         SpressoError: ``bench_timeout``.
@@ -83,7 +86,7 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
             raise SpressoError(
                 f"waited {seconds:.0f} s for {what}", code="bench_timeout", hint="Is the machine busy with other work?"
             )
-        time.sleep(LOOK_S)
+        time.sleep(every_s)
 
 
 def living_workers(catalog: Catalog, *, loaded: bool = False) -> int:

@@ -17,6 +17,8 @@ from spresso_assets.jobs.cores import usable_cores
 
 AT_LEAST = 1.8
 PATIENCE_S = 1800.0
+BATCH_S = 10.0  # small ones: what is in work at the end is not counted
+LOOK_S = 0.5
 
 
 def measure_scaling(folder: Path, bundle: Path, sounds: int, tell: Tell) -> Figure | None:
@@ -49,13 +51,14 @@ def measure_scaling(folder: Path, bundle: Path, sounds: int, tell: Tell) -> Figu
 def _speed(folder: Path, bundle: Path, archive: Archive, processes: int) -> float:
     """Seconds of sound per second, from the moment that all models are loaded until no job waits any more."""
     catalog = archive.catalog
-    args = ("worker", "--queues", "encode", "--processes", str(processes), "--threads", "1")
+    options = {"--queues": "encode", "--processes": processes, "--threads": 1, "--batch-seconds": BATCH_S}
+    args = ["worker", *(str(word) for option in options.items() for word in option)]
     environment = {"SPRESSO_CATALOG": archive.location, "SPRESSO_BUNDLE": str(bundle), "SPRESSO_BROKER_URL": ""}
     log = folder / "worker.log"
     with process("spresso_assets.cli.main", *args, environment=environment, log=log):
         wait_for(lambda: _busy(catalog) == processes, 120, f"the workers to begin; their log is {log}")
         began = now_us()
-        wait_for(lambda: _waiting(catalog) == 0, PATIENCE_S, "the last job to begin")
+        wait_for(lambda: _waiting(catalog) == 0, PATIENCE_S, "the last job to begin", LOOK_S)
         ended = now_us()
         wait_for(lambda: jobs_left(catalog) == 0, PATIENCE_S, "the last job to end")
     done = select(func.sum(col(Job.cost_s))).where(
