@@ -29,15 +29,38 @@ ARROWS: dict[str, set[str]] = {
     "jobs": {"verify", "ingest", "export", "evaluation", "catalog", "audio", "codec"},
     "workers": {"jobs", "verify", "ingest", "export", "evaluation", "catalog", "audio", "codec"},
     "plugin_bridge": {"jobs", "verify", "ingest", "export", "evaluation", "catalog", "audio", "codec"},
-    "bench": {"workers", "jobs", "verify", "ingest", "export", "evaluation", "catalog", "audio", "codec"},
+    "bench": {
+        "plugin_bridge",
+        "workers",
+        "jobs",
+        "verify",
+        "ingest",
+        "export",
+        "evaluation",
+        "catalog",
+        "audio",
+        "codec",
+    },
     "cli": {
-        *("bench", "workers", "jobs", "verify", "ingest", "export", "evaluation", "catalog", "audio", "codec"),
+        *(
+            "bench",
+            "plugin_bridge",
+            "workers",
+            "jobs",
+            "verify",
+            "ingest",
+            "export",
+            "evaluation",
+            "catalog",
+            "audio",
+            "codec",
+        ),
         "training",
     },
 }
 GROUND = {"errors", "config", "__init__"}
 LATER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-HEAVY = {"torch", "scipy", "mutagen", "celery", "alembic", "transformers"}
+HEAVY = {"torch", "scipy", "mutagen", "celery", "alembic", "transformers", "fastapi", "uvicorn", "PySide6"}
 
 
 def sources() -> Iterator[tuple[str, str, Path]]:

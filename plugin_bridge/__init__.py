@@ -1,0 +1,1 @@
+"""The local server that audio tools talk to: search, audition, variations, real files."""

@@ -1,0 +1,1 @@
+"""From a request for a take to its samples: exact lengths, one decode queue, caches."""
