@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,7 @@ class Tokens:
 
 
 class PlaceFolders:
-    """Folders that sounds may be placed into: those of the command line, and those that `spresso bridge allow` keeps."""
+    """Folders that sounds may be placed into: of the command line, and those that `spresso bridge allow` keeps."""
 
     def __init__(self, given: list[Path], file: Path) -> None:
         self._given = given
@@ -144,7 +144,6 @@ class Bridge:
     port: int = 0
     weights_sha256: str = ""
     model_name: str = ""
-    closers: list[Callable[[], Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.port = self.port or self.settings.port
@@ -163,6 +162,15 @@ class Bridge:
     def place_folders(self) -> list[Path]:
         """Folders that sounds may be placed into, as of now."""
         return self._folders.all()
+
+    async def hang_up(self) -> None:
+        """End answers that have no end by themselves; the server is about to stop."""
+        self.events.close()
+
+    async def close(self) -> None:
+        """End what the bridge started; nobody asks it any more."""
+        await self.exports.close()
+        await self.renderer.close()
 
 
 def kept_dav_token(state: Path, *, anew: bool = False) -> str:
