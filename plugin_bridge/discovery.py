@@ -1,7 +1,9 @@
 """The file by which programs find a running bridge: its port and its token, readable by its owner alone.
 
 ``bridge.json`` holds ``{"port", "token", "dav_token", "pid", "api"}``; ``bridge.txt`` beside it holds ``PORT TOKEN``
-on one line, for programs without a JSON parser. Both lie in `paths.state_dir`, or where ``SPRESSO_BRIDGE`` says.
+on one line, for programs without a JSON parser; ``bridge.curl`` holds the token as an option of curl, for scripts that
+have no network but curl: ``curl -K bridge.curl URL`` keeps the token off the command line and out of copies. All lie in
+`paths.state_dir`, or where ``SPRESSO_BRIDGE`` says.
 """
 
 import json
@@ -104,17 +106,19 @@ def refuse_second(file: Path) -> None:
 
 
 def publish(known: Discovery, file: Path) -> None:
-    """Write both files, each in one step.
+    """Write the files, each in one step.
 
     Raises:
         SpressoError: ``state_not_writable``.
     """
+    write_private(file.with_suffix(".curl"), f'header = "Authorization: Bearer {known.token}"\n')
     write_private(file.with_suffix(".txt"), f"{known.port} {known.token}\n")
     write_private(file, json.dumps(asdict(known)) + "\n")
 
 
 def withdraw(known: Discovery, file: Path) -> None:
-    """Remove both files, unless another server has written its own meanwhile."""
+    """Remove the files, unless another server has written its own meanwhile."""
     if read(file) == known:
         file.unlink(missing_ok=True)
         file.with_suffix(".txt").unlink(missing_ok=True)
+        file.with_suffix(".curl").unlink(missing_ok=True)
