@@ -6,17 +6,16 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spresso_assets.catalog.conditions import compile_query
-from spresso_assets.catalog.fields import FIELDS
-from spresso_assets.catalog.grammar import Query, bad_query, parse
-from spresso_assets.catalog.pages import number_up_to, page
+from spresso_assets.catalog.grammar import Query, parse
+from spresso_assets.catalog.pages import Page, number_up_to, page
 from spresso_assets.catalog.rows import Rows, as_rows
+from spresso_assets.catalog.sorting import WALKED, order_named
 from spresso_assets.catalog.stored_paths import path_from_stored
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-INDEXED = ("asset.duration", "asset.updated_at")  # columns that are never empty
-SORT_NAME = "coalesce(asset.fx_name, asset.title, asset_text.names)"
+COUNTING_S = 0.05  # how long the number of matches may take beyond the page
 
 
 @dataclass
@@ -46,6 +45,41 @@ class AssetHit:
         return {key: value for key, value in asdict(self).items() if key != "id"}
 
 
+@dataclass(frozen=True)
+class Found:
+    """One page of hits. ``total`` sounds match, or at least so many unless ``exact``."""
+
+    hits: list[AssetHit]
+    total: int
+    exact: bool
+
+
+def find(
+    source: "Session | Rows",
+    query: str,
+    limit: int | None = 50,
+    offset: int = 0,
+    sort: str | None = None,
+    most: int = 1000,
+) -> Found:
+    """As `search`, with the number of matches as far as it is to be had at once: nobody waits for "of 283,114".
+
+    Args:
+        most: beyond so many they are not counted.
+    """
+    rows, parsed = as_rows(source), parse(query)
+    page = _page(rows, parsed, limit, offset, sort)
+    hits = _hits(rows, page.ids)
+    if page.exact or page.at_least >= most:
+        return Found(hits, page.at_least, page.exact)
+    try:
+        with rows.within(COUNTING_S):
+            number = _count_up_to(rows, parsed, most + 1)
+    except TimeoutError:
+        return Found(hits, page.at_least, exact=False)
+    return Found(hits, max(page.at_least, min(most, number)), exact=number <= most)
+
+
 def search(
     source: "Session | Rows", query: str, limit: int | None = 50, offset: int = 0, sort: str | None = None
 ) -> list[AssetHit]:
@@ -61,7 +95,10 @@ def search(
         SpressoError: ``bad_query``, ``unknown_field`` (exit 2).
     """
     rows = as_rows(source)
-    ids = _page(rows, parse(query), limit, offset, sort)
+    return _hits(rows, _page(rows, parse(query), limit, offset, sort).ids)
+
+
+def _hits(rows: Rows, ids: list[int]) -> list[AssetHit]:
     place = {asset_id: at for at, asset_id in enumerate(ids)}
     found: list[tuple[Any, ...]] = []
     for chunk in _chunks(ids):
@@ -80,35 +117,40 @@ def search(
     return hits
 
 
-def _page(rows: Rows, query: Query, limit: int | None, offset: int, sort: str | None) -> list[int]:
-    """Row ids of the hits to show, in order."""
-    if limit is not None and not sort and (ids := page(rows, query, limit, offset)) is not None:
-        return ids
+def _parsed(query: str | Query) -> Query:
+    return parse(query) if isinstance(query, str) else query
+
+
+def _page(rows: Rows, query: Query, limit: int | None, offset: int, sort: str | None) -> Page:
+    """The hits to show, in order."""
+    order = order_named(sort) if sort else None
+    if limit is not None and (short := page(rows, query, limit, offset, order)) is not None:
+        return short
     compiled = compile_query(query, rows.dialect)
-    order = _order(sort) if sort else compiled.rank
+    by = order.sql if order else ", ".join(filter(None, [compiled.rank, "asset.id"]))
     # without words or names to sort by, nothing is asked of the text
-    text = "asset_text" in f"{compiled.where} {order}" or compiled.rank_join
+    text = "asset_text" in f"{compiled.where} {by}" or compiled.rank_join
     join = f"JOIN asset_text ON asset_text.asset_id = asset.id {compiled.rank_join}" if text else ""
     window = f"LIMIT {int(limit)}" if limit is not None else ("LIMIT -1" if rows.dialect == "sqlite" else "")
     where = compiled.where
-    if rows.dialect == "sqlite" and limit is not None and not order:
+    if rows.dialect == "sqlite" and limit is not None and by == "asset.id":
         # SQLite would collect every match by the index of a range and sort them, for the first fifty
-        for column in INDEXED:
+        for column in WALKED:
             where = where.replace(f"{column} ", f"+{column} ")
     found = rows.rows(
         f"SELECT asset.id FROM asset {join} WHERE asset.deleted_at IS NULL AND ({where}) "
-        f"ORDER BY {order + ', ' if order else ''}asset.id {window} OFFSET {int(offset)}",
+        f"ORDER BY {by} {window} OFFSET {int(offset)}",
         compiled.params,
     )
-    return [row[0] for row in found]
+    ids = [row[0] for row in found]
+    ended = (limit is None or len(ids) < limit) and (bool(ids) or not offset)
+    return Page(ids, offset + len(ids) if ids else 0, exact=ended)
 
 
-def count_up_to(source: "Session | Rows", query: str, most: int = 1000) -> int:
-    """How many sounds match, at most ``most``: for "50 of more than 1000", which costs no full search."""
-    rows, parsed = as_rows(source), parse(query)
-    if (number := number_up_to(rows, parsed, most)) is not None:
+def _count_up_to(rows: Rows, query: Query, most: int) -> int:
+    if (number := number_up_to(rows, query, most)) is not None:
         return number
-    compiled = compile_query(parsed, rows.dialect)
+    compiled = compile_query(query, rows.dialect)
     statement = f"SELECT count(*) FROM ({_ids_sql('asset.id', compiled.where)} LIMIT {int(most)}) AS found"
     return int(rows.rows(statement, compiled.params)[0][0])
 
@@ -132,20 +174,6 @@ def search_ids(source: "Session | Rows", query: str, limit: int | None = None) -
 def _ids_sql(what: str, where: str) -> str:
     join = "JOIN asset_text ON asset_text.asset_id = asset.id " if "asset_text" in where else ""
     return f"SELECT {what} FROM asset {join}WHERE asset.deleted_at IS NULL AND ({where})"
-
-
-def _order(sort: str) -> str:
-    name, direction = (sort[1:], "DESC") if sort.startswith("-") else (sort, "ASC")
-    if name == "name":
-        expression = f"lower({SORT_NAME})"
-    elif name in FIELDS and FIELDS[name].sortable:
-        expression = f"lower({FIELDS[name].sql})" if FIELDS[name].kind == "text" else FIELDS[name].sql
-    else:
-        choices = ["name", *(field.name for field in FIELDS.values() if field.sortable)]
-        raise bad_query(f"Results cannot be sorted by '{name}'", f"Choose one of: {', '.join(choices)}")
-    if expression in INDEXED:  # always there; and the index then has them in order already
-        return f"{expression} {direction}"
-    return f"({expression}) IS NULL, {expression} {direction}"  # those without a value come last either way
 
 
 def _flags(stored: Any) -> list[str]:
