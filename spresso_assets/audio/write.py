@@ -28,7 +28,7 @@ from spresso_assets.errors import ExitCode, FaultKind, SpressoError
 Samples = NDArray[np.float32]
 
 WORD_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4}
-_BLOCK_FRAMES = 1 << 16
+DITHER_FRAMES = 1 << 16
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 _SPEAKERS = {1: 0x4, 2: 0x3, 6: 0x3F, 8: 0x63F}
 _DITHER_SEED = 0x5370
@@ -100,7 +100,7 @@ class _Sound:
     exact: bool
 
     def even_blocks(self) -> Iterator[Samples]:
-        """Blocks of _BLOCK_FRAMES, so that dither does not depend on how the sound came."""
+        """Blocks of DITHER_FRAMES, so that dither does not depend on how the sound came."""
         held: list[Samples] = []
         waiting = written = 0
         for block in itertools.chain(self.blocks, [None]):
@@ -109,12 +109,12 @@ class _Sound:
                     raise SpressoError("the samples to write hold NaN or infinity", code="nonfinite_samples")
                 held.append(block)
                 waiting += block.shape[1]
-            if waiting < _BLOCK_FRAMES and block is not None:
+            if waiting < DITHER_FRAMES and block is not None:
                 continue
             joined = held[0] if len(held) == 1 else np.concatenate(held, 1) if held else np.zeros((1, 0), np.float32)
-            whole = waiting if block is None else waiting // _BLOCK_FRAMES * _BLOCK_FRAMES
-            for at in range(0, whole, _BLOCK_FRAMES):
-                yield joined[:, at : min(at + _BLOCK_FRAMES, whole)]
+            whole = waiting if block is None else waiting // DITHER_FRAMES * DITHER_FRAMES
+            for at in range(0, whole, DITHER_FRAMES):
+                yield joined[:, at : min(at + DITHER_FRAMES, whole)]
             held, waiting, written = [joined[:, whole:]], waiting - whole, written + whole
         if written != self.frames:
             raise ValueError(f"{written} frames to write where {self.frames} were announced")
@@ -151,23 +151,46 @@ def _write(
 def _quantise(sound: _Sound, bits: int) -> Iterator[NDArray[np.int32]]:
     """Integer samples in blocks [n, C], dithered unless they lie on the grid already.
 
-    The dither is triangular, of two steps peak to peak, which makes the rounding error independent of the signal. Its
-    generator starts anew with each sound, so equal input gives equal bytes. Digital silence stays silent.
+    Equal input gives equal bytes, since the dither is that of the block's place. Digital silence stays silent.
     """
+    for number, block in enumerate(sound.even_blocks()):
+        yield quantised(block.T, bits, None if sound.exact else dither_of(number, block.shape[1], len(block)))
+
+
+def dither_of(number: int, frames: int, channels: int) -> NDArray[np.float64]:
+    """Dither [n, C] of the block with this number of a sound, in steps of the word length.
+
+    It is triangular, of two steps peak to peak, which makes the rounding error independent of the signal. A function
+    of the place alone, so that any part of a file can be made again without what precedes it.
+
+    Args:
+        number: of the block; all blocks but the last hold `DITHER_FRAMES`.
+    """
+    bits = np.random.PCG64(_DITHER_SEED)
+    bits.advance(2 * number * DITHER_FRAMES * channels)
+    rng = np.random.Generator(bits)
+    return rng.random((frames, channels)) - rng.random((frames, channels))
+
+
+def quantised(x_NC: Samples, bits: int, dither_NC: NDArray[np.float64] | None) -> NDArray[np.int32]:
+    """Integers [n, C] of so many bits; what lies beyond full scale is clipped."""
     scale = float(1 << (bits - 1))
-    rng = np.random.default_rng(_DITHER_SEED)
-    for block in sound.even_blocks():
-        x_NC = block.T.astype(np.float64) * scale
-        if not sound.exact:
-            dither = rng.random(x_NC.shape) - rng.random(x_NC.shape)
-            x_NC = x_NC + np.where(x_NC == 0, 0.0, dither)
-        yield np.clip(np.rint(x_NC), -scale, scale - 1).astype(np.int32)
+    scaled_NC = x_NC.astype(np.float64) * scale
+    if dither_NC is not None:
+        scaled_NC = scaled_NC + np.where(scaled_NC == 0, 0.0, dither_NC)
+    return np.clip(np.rint(scaled_NC), -scale, scale - 1).astype(np.int32)
+
+
+def packed(words_NC: NDArray[np.int32], width: int) -> bytes:
+    """Integers as little-endian words of so many bytes."""
+    words = np.ascontiguousarray(words_NC, "<i4").view(np.uint8).reshape(-1, 4)
+    return words[:, :width].tobytes()
 
 
 def _on_grid(samples: Samples, bits: int) -> bool:
     """Whether integers of so many bits can hold the samples exactly."""
     scale = float(1 << (bits - 1))
-    blocks = (samples[:, at : at + _BLOCK_FRAMES] for at in range(0, samples.shape[1], _BLOCK_FRAMES))
+    blocks = (samples[:, at : at + DITHER_FRAMES] for at in range(0, samples.shape[1], DITHER_FRAMES))
     return all(np.array_equal(x := block.astype(np.float64) * scale, np.rint(x)) for block in blocks)
 
 
@@ -178,11 +201,11 @@ def _encoded(sound: _Sound) -> Iterator[bytes]:
         return
     width = WORD_BYTES[sound.subtype]
     for words_NC in _quantise(sound, 8 * width):
-        words = np.ascontiguousarray(words_NC, "<i4").view(np.uint8).reshape(-1, 4)
-        yield words[:, :width].tobytes()
+        yield packed(words_NC, width)
 
 
-def _format_chunk(channels: int, sample_rate: int, subtype: str) -> bytes:
+def format_chunk(channels: int, sample_rate: int, subtype: str) -> bytes:
+    """The `fmt ` chunk, ready to be written."""
     width = WORD_BYTES[subtype]
     tag = 3 if subtype == "FLOAT" else 1
     plain = channels <= 2 and subtype in ("PCM_16", "FLOAT")
@@ -196,7 +219,7 @@ def _format_chunk(channels: int, sample_rate: int, subtype: str) -> bytes:
 
 def _write_riff(file: BinaryIO, sound: _Sound, front: bytes, behind: bytes) -> None:
     data_size = sound.channels * sound.frames * WORD_BYTES[sound.subtype]
-    head = _format_chunk(sound.channels, sound.sample_rate, sound.subtype)
+    head = format_chunk(sound.channels, sound.sample_rate, sound.subtype)
     if sound.subtype == "FLOAT":
         head += chunk_bytes("fact", struct.pack("<I", min(sound.frames, 0xFFFFFFFF)))
     file.write(wav_head(front + head, data_size, sound.frames, len(behind)))

@@ -18,8 +18,10 @@ from spresso_assets.errors import ExitCode, SpressoError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from sqlmodel import Session
 
     from spresso_assets.catalog.engine import Catalog
+    from spresso_assets.catalog.renditions import Payload
 
 SEEDS = 1 << 31
 SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
@@ -178,29 +180,9 @@ def decode_asset(
     Raises:
         SpressoError: `asset_not_found`, `ambiguous_id`, `not_encoded`, `payload_corrupt`, `wrong_model`.
     """
-    from sqlmodel import select
-
-    from spresso_assets.catalog.assets import find_asset
-    from spresso_assets.catalog.models import SourceFile, WatchRoot
-    from spresso_assets.catalog.renditions import get_payload
-
     with catalog.read() as session:
-        asset = find_asset(session, id_prefix)
-        stored = get_payload(session, asset, profile)
-        where = session.exec(
-            select(WatchRoot.path, SourceFile.rel_path)
-            .join(SourceFile)
-            .where(SourceFile.asset_id == asset.id, SourceFile.state != "moved")
-        ).first()
-    if stored.weights_sha256 != codec.weights_sha256:
-        raise SpressoError(
-            f"{asset.uid[:8]} was encoded by weights {stored.weights_sha256[:12]}, the loaded model is "
-            f"{codec.weights_sha256[:12]}",
-            code="wrong_model",
-            hint="Name the bundle that made it with --bundle; 'spresso models list' shows all.",
-            exit_code=ExitCode.MODEL_MISSING,
-        )
-    rel_path = where[1] if where else ""
+        stored, about = find_stored(session, id_prefix, profile)
+    check_model(about["asset"], stored, codec.weights_sha256)
     return decode_payload(
         codec,
         stored.payload,
@@ -208,12 +190,48 @@ def decode_asset(
         profile=stored.profile,
         quality=quality,
         steps=steps,
-        asset=asset.uid,
-        name=asset.fx_name or asset.title or Path(rel_path).stem or asset.uid[:8],
-        original=f"{where[0]}/{rel_path}" if where else "",
-        generation=stored.generation,
-        fields={name: value for name in CARRIED if (value := getattr(asset, name))},
+        **about,
     )
+
+
+def find_stored(session: Session, id_prefix: str, profile: str | None = None) -> tuple[Payload, dict[str, Any]]:
+    """The payload of an asset, and what `Decoded` says about it: asset, name, original, generation and fields.
+
+    Raises:
+        SpressoError: `asset_not_found`, `ambiguous_id`, `not_encoded`, `payload_corrupt`.
+    """
+    from sqlmodel import select
+
+    from spresso_assets.catalog.assets import find_asset
+    from spresso_assets.catalog.models import SourceFile, WatchRoot
+    from spresso_assets.catalog.renditions import get_payload
+
+    asset = find_asset(session, id_prefix)
+    stored = get_payload(session, asset, profile)
+    where = session.exec(
+        select(WatchRoot.path, SourceFile.rel_path)
+        .join(SourceFile)
+        .where(SourceFile.asset_id == asset.id, SourceFile.state != "moved")
+    ).first()
+    rel_path = where[1] if where else ""
+    return stored, {
+        "asset": asset.uid,
+        "name": asset.fx_name or asset.title or Path(rel_path).stem or asset.uid[:8],
+        "original": f"{where[0]}/{rel_path}" if where else "",
+        "generation": stored.generation,
+        "fields": {name: value for name in CARRIED if (value := getattr(asset, name))},
+    }
+
+
+def check_model(uid: str, stored: Payload, weights_sha256: str) -> None:
+    """Raise `wrong_model` unless these weights made the payload."""
+    if stored.weights_sha256 != weights_sha256:
+        raise SpressoError(
+            f"{uid[:8]} was encoded by weights {stored.weights_sha256[:12]}, the loaded model is {weights_sha256[:12]}",
+            code="wrong_model",
+            hint="Name the bundle that made it with --bundle; 'spresso models list' shows all.",
+            exit_code=ExitCode.MODEL_MISSING,
+        )
 
 
 def resampled(decoded: Decoded, rate: int) -> Decoded:
@@ -257,6 +275,25 @@ def write_decoded(decoded: Decoded, target: Path, *, bit_depth: int = 24, metada
     if bit_depth not in SUBTYPES:
         depths = ", ".join(map(str, SUBTYPES))
         raise _bad_format(f"no bit depth {bit_depth}", f"Use one of {depths}.")
+    bext, ixml = chunk_texts(decoded, metadata=metadata)
+    write_blocks(
+        target,
+        decoded.blocks,
+        decoded.channels,
+        decoded.frames,
+        decoded.sample_rate,
+        SUBTYPES[bit_depth],
+        bext=bext,
+        ixml=build_ixml(ixml),
+    )
+
+
+def chunk_texts(decoded: Decoded, *, metadata: bool = True) -> tuple[dict[str, str], dict[str, str]]:
+    """What a decoded file says about itself: fields of `audio.broadcast.Bext`, and of its iXML.
+
+    Args:
+        metadata: False leaves the descriptive fields out.
+    """
     told = provenance(decoded)
     fields = decoded.fields if metadata else {}
     description = fields.get("description") or fields.get("fx_name") or decoded.name
@@ -270,17 +307,7 @@ def write_decoded(decoded: Decoded, target: Path, *, bit_depth: int = 24, metada
     }
     note = "Re-synthesised from an S-PRESSO latent; not the original recording."
     ixml = {"NOTE": note, **{f"SPRESSO/{key}": value for key, value in told.items()}}
-    ixml |= {f"USER/{name.upper()}": value for name, value in fields.items()}
-    write_blocks(
-        target,
-        decoded.blocks,
-        decoded.channels,
-        decoded.frames,
-        decoded.sample_rate,
-        SUBTYPES[bit_depth],
-        bext=bext,
-        ixml=build_ixml(ixml),
-    )
+    return bext, ixml | {f"USER/{name.upper()}": value for name, value in fields.items()}
 
 
 def provenance(decoded: Decoded) -> dict[str, str]:
