@@ -169,8 +169,9 @@ class Bridge:
 
     async def close(self) -> None:
         """End what the bridge started; nobody asks it any more."""
-        await self.exports.close()
-        await self.renderer.close()
+        for part in (self.exports, self.renderer):
+            if part is not None:
+                await part.close()
 
 
 def kept_dav_token(state: Path, *, anew: bool = False) -> str:
@@ -216,22 +217,31 @@ def open_bridge(
         wake_workers: tells workers that a decode waits for them.
         new_dav_token: forget the former token of the read-only folder.
     """
-    from plugin_bridge.events import Events
-    from plugin_bridge.exports import Exports
-    from plugin_bridge.render.renderer import Renderer
-    from plugin_bridge.slots import Slots
+
+    def made(module: str, name: str, *args: Any, **options: Any) -> Any:
+        """For the time until every room is there."""
+        import importlib
+        import logging
+
+        try:
+            return getattr(importlib.import_module(module), name)(*args, **options)
+        except Exception as error:
+            logging.getLogger("spresso.bridge").warning("%s is not there yet: %r", module, error)
+            return None
 
     tokens = Tokens(dav_token=kept_dav_token(settings.state_dir, anew=new_dav_token))
-    renderer = Renderer(settings, catalog, load_codec, wake_workers=wake_workers)
-    events = Events(catalog)
+    renderer = made(
+        "plugin_bridge.render.renderer", "Renderer", settings, catalog, load_codec, wake_workers=wake_workers
+    )
+    events = made("plugin_bridge.events", "Events", catalog)
     return Bridge(
         settings,
         catalog,
         tokens,
         renderer,
         events,
-        Slots(settings.state_dir / "slots.json"),
-        Exports(settings, catalog, renderer, events),
+        made("plugin_bridge.slots", "Slots", settings.state_dir / "slots.json"),
+        made("plugin_bridge.exports", "Exports", settings, catalog, renderer, events),
         weights_sha256=weights_sha256,
         model_name=model_name,
     )

@@ -34,6 +34,7 @@ from spresso_assets.cli import (
     root,
     scan,
     search,
+    serve,
     show,
     stats,
     train,
@@ -79,6 +80,7 @@ app.command("show")(show.show)
 app.command("decode")(decode.decode)
 app.command("export")(export.export)
 app.command("conform")(conform.conform)
+app.command("serve")(serve.serve)
 app.command("stats")(stats.stats)
 app.add_typer(profile.app, name="profile")
 app.add_typer(models.app, name="models")
