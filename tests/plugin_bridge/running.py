@@ -1,7 +1,7 @@
 """A real bridge on a real port, for tests here and in tests/hosts.
 
-`tests/plugin_bridge/conftest.py` makes fixtures of it. Tests elsewhere take those fixtures over by importing their names
-into their own conftest (``from tests.plugin_bridge.conftest import bridge_catalog, running_bridge``), or call `running`
+`tests/plugin_bridge/conftest.py` makes fixtures of it. Tests elsewhere take those over by importing their names into a
+conftest of their own (``from tests.plugin_bridge.conftest import bridge_catalog, running_bridge``), or call `running`
 for a server with settings of its own.
 """
 
