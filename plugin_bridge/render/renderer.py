@@ -1,0 +1,389 @@
+"""The renderer: takes in, samples out, each decoded once for everybody who waits for it.
+
+    take -> in memory? -> on disk? -> on its way? join it -> else queue it
+    thread: decode -> channels, rate, part, gain -> front moves on -> caches
+
+Everything about readers happens on the event loop, everything about samples in the decoding threads; they meet in a
+`flights.Flight`. docs/explanation/bridge.md tells the rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from plugin_bridge.render.cache import DiskCache, RamCache, in_memory
+from plugin_bridge.render.decoders import Blocks, Decoder, LocalDecoder, WorkersDecoder
+from plugin_bridge.render.flights import Flight, Priority, Reader
+from plugin_bridge.render.queue import DecodeQueue
+from plugin_bridge.render.shaping import shaped
+from plugin_bridge.render.sounds import RamSound, Samples, Sound
+from plugin_bridge.render.takes import Take, TakeParams, make_take
+from spresso_assets.errors import ExitCode, FaultKind, SpressoError
+
+if TYPE_CHECKING:
+    from plugin_bridge.settings import BridgeSettings
+    from spresso_assets.catalog.engine import Catalog
+
+__all__ = ["Priority", "Renderer"]
+
+READ_FRAMES = 1 << 16  # samples that a reader is given at once
+WAITING_THREADS = 4  # workers decode: threads here only wait
+PACE = 0.2  # weight of the last decode in how long one takes
+BLOCK_FRAMES = 1 << 16
+
+log = logging.getLogger("spresso.bridge")
+
+
+class Renderer:
+    """Decodes takes.
+
+    Args:
+        settings: limits and folders.
+        catalog: open.
+        load_codec: loads the model; called at most once, in a thread.
+        weights_sha256: of the model that `load_codec` loads; takes of other models are refused before they are
+            queued.
+        wake_workers: tells workers that a decode waits for them.
+        decoder: instead of the one that the settings ask for.
+    """
+
+    def __init__(
+        self,
+        settings: BridgeSettings,
+        catalog: Catalog,
+        load_codec: Callable[[], Any],
+        *,
+        weights_sha256: str = "",
+        wake_workers: Callable[[], Any] = lambda: None,
+        decoder: Decoder | None = None,
+    ) -> None:
+        self.settings, self.catalog = settings, catalog
+        local = settings.decode == "local"
+        self._weights_sha256 = weights_sha256 if local else ""
+        if decoder is None:
+            decoder = (
+                LocalDecoder(load_codec, settings.decode_threads) if local else WorkersDecoder(catalog, wake_workers)
+            )
+        self._decoder = decoder
+        self._threads = settings.decode_threads if local else max(WAITING_THREADS, settings.decode_threads)
+        self.ram, self.disk = RamCache(settings.ram_bytes), DiskCache(settings.cache_dir, settings.disk_bytes)
+        # Sounds that would take much of the memory lie on disk from their first sample on.
+        self._largest_in_ram = settings.ram_bytes // 4
+        self._queue = DecodeQueue(settings.max_queued)
+        self._flights: dict[str, Flight] = {}
+        self._groups: dict[str, set[Reader]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._workers: list[threading.Thread] = []
+        self._keeping = ThreadPoolExecutor(1, "bridge-cache")
+        self._running = 0
+        self.decoded = 0
+
+    # --- what others ask for -----------------------------------------------------------------------------------------
+
+    def take(self, id_prefix: str, params: TakeParams | None = None) -> Take:
+        """Everything about a sound in some form, without decoding it; reads the catalog, which takes milliseconds.
+
+        Raises:
+            SpressoError: as `takes.make_take`; ``take_too_long`` beyond the limit of one request.
+        """
+        with self.catalog.read() as session:
+            take = make_take(session, id_prefix, params or TakeParams(), weights_sha256=self._weights_sha256)
+        limit = self.settings.max_seconds
+        room = max(self.settings.disk_bytes, self.settings.ram_bytes)
+        if take.seconds > limit or take.pcm_bytes > room:
+            longest = min(limit, room / (4 * take.channels * take.sample_rate))
+            raise SpressoError(
+                f"{take.asset_uid[:8]} would last {take.seconds:.0f} s, one request may ask for {longest:.0f} s",
+                code="take_too_long",
+                hint="Ask for a part with start and dur, or write it to a file: spresso decode.",
+                exit_code=ExitCode.USAGE,
+            )
+        return take
+
+    async def sound(self, take: Take, priority: Priority = Priority.FILE, group: str | None = None) -> Samples:
+        """All samples, float32 [frames, channels]; not to be changed. Waits until they are there.
+
+        Cancelled with the task that waits; the decode ends, too, if nobody else waits for it.
+
+        Raises:
+            SpressoError: ``too_many_decodes``, ``superseded``, and what decoding raises.
+        """
+        async with self.reading(take, priority, group) as reader:
+            await reader.wait_for(take.frames)
+            return await reader.read(0, take.frames)
+
+    async def stream(
+        self, take: Take, priority: Priority = Priority.AUDITION, group: str | None = None
+    ) -> AsyncIterator[Samples]:
+        """The samples in blocks float32 [n, channels], each as soon as it is decoded.
+
+        Close it (``aclose``) to give up; the decode ends if nobody else waits for it.
+
+        Raises:
+            SpressoError: as `sound`.
+        """
+        async with self.reading(take, priority, group) as reader:
+            at = 0
+            while at < take.frames:
+                stop = min(await reader.wait_for(at + 1), at + READ_FRAMES)
+                yield await reader.read(at, stop)
+                at = stop
+
+    def reading(self, take: Take, priority: Priority, group: str | None = None) -> Reading:
+        """Take part in a decode: ``async with renderer.reading(...) as reader``."""
+        return Reading(self, take, priority, group)
+
+    def is_cached(self, take: Take) -> bool:
+        """Whether the samples are in memory."""
+        return self.ram.get(take.key) is not None
+
+    def counts(self) -> dict[str, int]:
+        """Decodes that wait and run, decodes so far, and bytes kept."""
+        return {
+            "queued": len(self._queue),
+            "running": self._running,
+            "decoded": self.decoded,
+            "ram_bytes": self.ram.bytes,
+            "disk_bytes": self.disk.bytes,
+        }
+
+    async def start(self) -> None:
+        """Begin to load the model; sounds that are asked for meanwhile wait for it."""
+        self._begin()
+
+    async def ready(self) -> None:
+        """Wait until the model is loaded.
+
+        Raises:
+            SpressoError: as `codec.bundle.load_bundle`; whoever asks next tries again.
+        """
+        if not self._decoder.is_ready:
+            await asyncio.to_thread(self._decoder.prepare)
+
+    async def close(self) -> None:
+        """End what runs at its next block and let go of the threads; what was decoded is still written to disk."""
+        self._queue.close()
+        for flight in list(self._flights.values()):
+            flight.wanted = False
+            flight.error = flight.error or _closing()
+            flight.wake()
+        await asyncio.to_thread(self._join)
+
+    def _join(self) -> None:
+        for worker in self._workers:
+            worker.join()
+        self._keeping.shutdown()
+
+    # --- readers, on the loop ----------------------------------------------------------------------------------------
+
+    def _begin(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            for n in range(self._threads):
+                worker = threading.Thread(target=self._work, args=(n == 0,), name=f"bridge-decode-{n}", daemon=True)
+                self._workers.append(worker)
+                worker.start()
+        return self._loop
+
+    async def _join_flight(self, take: Take, priority: Priority) -> Flight:
+        loop = self._begin()
+        if (sound := self.ram.get(take.key)) is not None:
+            return Flight.landed(take, sound, loop)
+        if take.key not in self._flights and (found := await asyncio.to_thread(self._from_disk, take)) is not None:
+            self.ram.put(take.key, found)
+            return Flight.landed(take, found, loop)
+        if (flight := self._flights.get(take.key)) is not None:
+            self._queue.hurry(flight, priority)
+            return flight
+        flight = Flight(take, priority, loop)
+        self._queue.put(flight)
+        self._flights[take.key] = flight
+        return flight
+
+    def _from_disk(self, take: Take) -> Sound | None:
+        file = self.disk.open(take)
+        if file is None or take.pcm_bytes > self._largest_in_ram:
+            return file
+        try:
+            return in_memory(file)
+        except OSError:
+            return None
+        finally:
+            file.close()
+
+    def _enter(self, reader: Reader, group: str | None) -> None:
+        if group is None:
+            return
+        for other in list(self._groups.get(group, ())):
+            if other.flight.take.key != reader.flight.take.key:
+                other.supersede()
+        self._groups.setdefault(group, set()).add(reader)
+
+    def _leave(self, reader: Reader, group: str | None, *, satisfied: bool) -> None:
+        flight = reader.flight
+        if group is not None and group in self._groups:
+            self._groups[group].discard(reader)
+            if not self._groups[group]:
+                del self._groups[group]
+        flight.readers -= 1
+        if flight.readers or flight.ended:
+            return
+        if satisfied and flight.begun:
+            flight.priority = Priority.BATCH  # whoever got a part will want the rest; but nobody waits for it now
+            return
+        flight.wanted = False
+        if self._flights.get(flight.take.key) is flight:
+            del self._flights[flight.take.key]
+
+    def _landed(self, flight: Flight) -> None:
+        if self._flights.get(flight.take.key) is flight:
+            del self._flights[flight.take.key]
+        if flight.error is None and flight.sound is not None:
+            self.ram.put(flight.take.key, flight.sound)
+        flight.wake()
+
+    # --- decoding, in threads ----------------------------------------------------------------------------------------
+
+    def _work(self, first: bool) -> None:
+        if first:
+            with suppress(Exception):  # whoever wants a sound is told
+                self._decoder.prepare()
+        while (flight := self._queue.take()) is not None:
+            self._fly(flight)
+
+    def _fly(self, flight: Flight) -> None:
+        """Decode one flight; whatever happens to it, the thread goes on."""
+        self._running += 1
+        began, paused = time.monotonic(), 0.0
+        try:
+            with self._room_for(flight.take) as sound:
+                flight.sound = sound
+                for block in self._shaped(flight):
+                    if not flight.wanted:
+                        raise _Unwanted
+                    sound.write(flight.front, block)
+                    flight.front += len(block)
+                    flight.tell()
+                    halted = time.monotonic()
+                    while (urgent := self._queue.more_urgent(flight.priority)) is not None:
+                        self._fly(urgent)  # this one stands still meanwhile: its blocks are made as they are asked for
+                    paused += time.monotonic() - halted
+                if flight.front != flight.take.frames:
+                    raise _incomplete(flight)
+            self.decoded += 1
+            self._queue.pace_s += PACE * (time.monotonic() - began - paused - self._queue.pace_s)
+        except _Unwanted:
+            flight.error = flight.error or SpressoError("nobody waits for this sound any more", code="superseded")
+        except Exception as error:
+            flight.error = error if isinstance(error, SpressoError) else _failed(error)
+            if not isinstance(error, SpressoError):
+                log.exception("decoding %s failed", flight.take.asset_uid[:8])
+        finally:
+            self._running -= 1
+            flight.ended = True
+            self._land(flight)
+
+    def _land(self, flight: Flight) -> None:
+        sound, loop = flight.sound, self._loop
+        assert loop is not None
+        try:
+            loop.call_soon_threadsafe(self._landed, flight)
+        except RuntimeError:
+            return  # the loop is closed
+        if flight.error is None and isinstance(sound, RamSound):
+            self._keeping.submit(self.disk.store, flight.take, sound)
+
+    @contextmanager
+    def _room_for(self, take: Take) -> Iterator[Sound]:
+        """A place to decode into: memory, or a file of the disk cache for what is large."""
+        if take.pcm_bytes <= self._largest_in_ram:
+            yield RamSound(take.frames, take.channels)
+            return
+        if (file := self.disk.begin(take)) is None:
+            if take.pcm_bytes > self.settings.ram_bytes:
+                raise _no_room(take)
+            yield RamSound(take.frames, take.channels)
+            return
+        try:
+            yield file
+        except BaseException as error:
+            self.disk.discard(file)
+            if isinstance(error, OSError):
+                self.disk.complain(error)
+                raise _no_room(take) from error
+            raise
+        self.disk.keep(take, file)
+
+    def _shaped(self, flight: Flight) -> Iterator[Samples]:
+        take = flight.take
+        whole = take.whole()
+        kept = None if whole.key == take.key else self.ram.get(whole.key) or self.disk.open(whole)
+        if kept is not None:  # decoded before in another form
+            return shaped(_blocks_of(kept), take)
+        return shaped(self._decoder.blocks(take, lambda: flight.wanted), take)
+
+
+class Reading:
+    """The time for which somebody takes part in a flight."""
+
+    def __init__(self, renderer: Renderer, take: Take, priority: Priority, group: str | None) -> None:
+        self._renderer, self._take, self._priority, self._group = renderer, take, priority, group
+        self._reader: Reader | None = None
+
+    async def __aenter__(self) -> Reader:
+        flight = await self._renderer._join_flight(self._take, self._priority)
+        flight.readers += 1
+        self._reader = Reader(flight)
+        self._renderer._enter(self._reader, self._group)
+        return self._reader
+
+    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        assert self._reader is not None
+        self._renderer._leave(self._reader, self._group, satisfied=kind is None)
+
+
+class _Unwanted(Exception):
+    """Ends a decode that nobody waits for."""
+
+
+def _blocks_of(sound: Sound) -> Blocks:
+    for at in range(0, sound.frames, BLOCK_FRAMES):
+        yield sound.read(at, min(sound.frames, at + BLOCK_FRAMES)).T
+
+
+def _incomplete(flight: Flight) -> SpressoError:
+    return SpressoError(
+        f"the decoder gave {flight.front} frames of {flight.take.asset_uid[:8]}, not {flight.take.frames}",
+        code="decode_incomplete",
+        hint="Encode the sound again: its payload does not agree with itself.",
+    )
+
+
+def _failed(error: Exception) -> SpressoError:
+    return SpressoError(
+        f"the decoder failed: {type(error).__name__}: {error}",
+        code="decode_failed",
+        hint="The log of the bridge tells more.",
+    )
+
+
+def _closing() -> SpressoError:
+    return SpressoError(
+        "the bridge is closing", code="bridge_closing", hint="Start it again.", kind=FaultKind.RETRYABLE
+    )
+
+
+def _no_room(take: Take) -> SpressoError:
+    return SpressoError(
+        f"{take.asset_uid[:8]} is too long for memory ({take.pcm_bytes / 1e6:.0f} MB), and the disk takes nothing",
+        code="disk_full",
+        hint="Free some space, or ask for a part with start and dur.",
+        kind=FaultKind.ENVIRONMENT,
+    )
