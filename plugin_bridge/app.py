@@ -49,6 +49,8 @@ def _lifespan(bridge: Bridge) -> Any:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         try:
+            if bridge.renderer is not None:
+                await bridge.renderer.start()
             yield
         finally:
             await bridge.close()

@@ -44,7 +44,7 @@ STATUSES = {
     "not_json": 415,
     "range_not_satisfiable": 416,
     "target_not_running": 424,
-    "queue_full": 429,
+    "too_many_decodes": 429,
     "not_supported": 501,
     "root_offline": 503,
     "model_missing": 503,

@@ -34,7 +34,7 @@ def router(bridge: Bridge) -> APIRouter:
             rows = SessionRows(session)
             sounds = int(rows.rows("SELECT count(*) FROM asset WHERE deleted_at IS NULL", {})[0][0])
             used = rows.rows("SELECT name FROM encode_profile ORDER BY nominal_kbps DESC, name", {})
-        queued, running = 0, 0
+        counts = bridge.renderer.counts()
         return {
             "version": __version__,
             "api": API,
@@ -47,7 +47,7 @@ def router(bridge: Bridge) -> APIRouter:
             "place_folders": [str(folder) for folder in bridge.place_folders()],
             "limits": {"max_seconds": settings.max_seconds, "max_queued": settings.max_queued},
             "capabilities": {"send": []},
-            "decode": {"mode": settings.decode, "queued": queued, "running": running},
+            "decode": {"mode": settings.decode, "queued": counts["queued"], "running": counts["running"]},
             "dav_url": bridge.dav_url,
         }
 

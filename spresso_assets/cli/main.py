@@ -12,6 +12,7 @@ import typer
 from spresso_assets import __version__
 from spresso_assets.cli import (
     bench,
+    bridge,
     codec,
     conform,
     db,
@@ -81,6 +82,7 @@ app.command("decode")(decode.decode)
 app.command("export")(export.export)
 app.command("conform")(conform.conform)
 app.command("serve")(serve.serve)
+app.add_typer(bridge.app, name="bridge")
 app.command("stats")(stats.stats)
 app.add_typer(profile.app, name="profile")
 app.add_typer(models.app, name="models")

@@ -43,10 +43,19 @@ def serve(
     """
     state = state_of(ctx)
     if decode not in ("local", "workers"):
-        raise _usage(f"sounds are decoded 'local' or by 'workers', not '{decode}'", "See: spresso serve --help.")
-    folders = [_folder(folder) for folder in allow or []]
+        raise SpressoError(
+            f"sounds are decoded 'local' or by 'workers', not '{decode}'",
+            code="usage",
+            hint="See: spresso serve --help.",
+            exit_code=ExitCode.USAGE,
+        )
+    from plugin_bridge.paths import state_dir
+    from plugin_bridge.place_folders import PlaceFolders
     from plugin_bridge.server import serve as run
     from plugin_bridge.settings import BridgeSettings
+
+    known = PlaceFolders([], state_dir())
+    folders = [known.check(folder) for folder in allow or []]
 
     more = {} if cache is None else {"cache_dir": cache.expanduser().absolute()}
     settings = BridgeSettings.model_validate(
@@ -103,14 +112,3 @@ def _bridge(state: State, settings: BridgeSettings, new_dav_token: bool) -> Brid
         wake_workers=wake,
         new_dav_token=new_dav_token,
     )
-
-
-def _folder(folder: Path) -> Path:
-    folder = folder.expanduser().absolute()
-    if not folder.is_dir():
-        raise _usage(f"there is no folder {folder} to allow", "Make it first.")
-    return folder
-
-
-def _usage(message: str, hint: str) -> SpressoError:
-    return SpressoError(message, code="usage", hint=hint, exit_code=ExitCode.USAGE)
