@@ -1,0 +1,1 @@
+"""Audacity, spoken to through its own scripting pipe."""
