@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/problem+json"
 
-# Where the code of an error alone says which status it is. Details may hold `retry_after_s` for 429 and 503.
+# Where the code of an error alone says which status it is. Details may hold `retry_after_s` for 429 and 503, and
+# `size` in bytes for 416.
 STATUSES = {
     "bad_request": 400,
     "bad_code": 403,
@@ -90,6 +91,8 @@ def encode_problem(error: SpressoError, status: int | None = None) -> tuple[int,
     headers = {"content-type": MEDIA_TYPE, "cache-control": "no-store"}
     if status in (429, 503):
         headers["retry-after"] = str(max(1, round(error.details.get("retry_after_s", BUSY_S))))
+    if status == 416 and "size" in error.details:
+        headers["content-range"] = f"bytes */{error.details['size']}"
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     body = json.dumps(problem(status, error.code, error.message, error.hint)).encode()
