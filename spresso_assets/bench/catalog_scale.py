@@ -110,7 +110,7 @@ def measure(
     from spresso_assets.catalog.details import describe
     from spresso_assets.catalog.inventory import take_inventory
     from spresso_assets.catalog.profiles import get_profile
-    from spresso_assets.catalog.search import count_up_to, search
+    from spresso_assets.catalog.search import find, search
     from spresso_assets.catalog.stats import collect
     from spresso_assets.jobs.control import JobFilter, list_jobs
     from spresso_assets.jobs.plan import plan_missing
@@ -122,8 +122,7 @@ def measure(
             on_progress(turn * len(asked) + number, 2 * len(asked))
             started = time.perf_counter()
             with catalog.read() as session:
-                if len(search(session, query, PAGE, sort=sort)) == PAGE:  # as the verb: a full page wants a number
-                    count_up_to(session, query)
+                find(session, query, PAGE, sort=sort)
             if turn:
                 spent = (time.perf_counter() - started) * 1000
                 taken.setdefault(kind, []).append((spent, query if sort is None else f"{query} --sort {sort}"))

@@ -122,7 +122,9 @@ def _field(compiled: Compiled, queried: QueryField, value: Value) -> str:
     if not value.is_range and not value.text:
         return f"({queried.sql} IS NULL OR CAST({queried.sql} AS TEXT) = '')"
     if queried.kind == "flag":
-        return f"CAST({queried.sql} AS TEXT) LIKE {compiled.bind(_contains(chr(34) + value.text + chr(34)))} ESCAPE '!'"
+        flagged = f"CAST({queried.sql} AS TEXT) <> '[]'"  # so says the index of those few that have any
+        named = compiled.bind(_contains(chr(34) + value.text + chr(34)))
+        return f"({flagged} AND CAST({queried.sql} AS TEXT) LIKE {named} ESCAPE '!')"
     if queried.kind == "prefix" and HEX.match(value.text):  # a range, which every database finds by its index
         first, behind = compiled.bind(value.text.lower()), compiled.bind(value.text.lower() + "g")
         return f"({queried.sql} >= {first} AND {queried.sql} < {behind})"
@@ -145,6 +147,10 @@ def text_field(compiled: Compiled, queried: QueryField, value: Value) -> str:
         ends = [f"lower({queried.sql}) >= lower({compiled.bind(value.low)})"] if value.low else []
         ends += [f"lower({queried.sql}) <= lower({compiled.bind(value.high + chr(0x10FFFD))})"] if value.high else []
         return "(" + " AND ".join(ends) + ")"
+    text = value.text.lower()
+    if queried.choices:  # named one by one they are found by their index
+        meant = [one for one in queried.choices if (one == text if value.exact else text in one)]
+        return f"{queried.sql} IN ({', '.join(map(compiled.bind, meant)) or 'NULL'})"
     if value.exact:
         return f"lower({queried.sql}) = lower({compiled.bind(value.text)})"
     return f"lower({queried.sql}) LIKE lower({compiled.bind(_contains(value.text))}) ESCAPE '!'"

@@ -9,7 +9,10 @@ from spresso_assets.errors import ExitCode, SpressoError
 
 @dataclass(frozen=True)
 class QueryField:
-    """``sql`` is an expression over `asset`, or over the tables of ``inside``, an EXISTS with {} for the condition."""
+    """``sql`` is an expression over `asset`, or over the tables of ``inside``, an EXISTS with {} for the condition.
+
+    ``choices`` are all the texts that there can be, if they are few.
+    """
 
     name: str
     kind: str  # text, number, integer, date, flag, prefix
@@ -17,12 +20,15 @@ class QueryField:
     example: str
     about: str
     inside: str = "{}"
+    choices: tuple[str, ...] = ()
 
     @property
     def sortable(self) -> bool:
         return self.inside == "{}" and self.kind != "flag"
 
 
+# `moved` is a path whose sound was found again under another path: kept for history, never counted as missing.
+FILE_STATES = ("settling", "present", "missing", "moved", "offline", "unreadable", "ignored")
 IN_TAGS = "EXISTS (SELECT 1 FROM asset_tag x JOIN tag t ON t.id = x.tag_id WHERE x.asset_id = asset.id AND {})"
 IN_FILES = (
     "EXISTS (SELECT 1 FROM source_file f JOIN watch_root w ON w.id = f.root_id "
@@ -59,7 +65,15 @@ FIELDS = {
         QueryField("tag", "text", "t.name", "tag:wet", "a tag", IN_TAGS),
         QueryField("path", "text", "f.rel_path", "path:Doors/", "path inside its root", IN_FILES),
         QueryField("root", "text", "w.name", "root:sfx", "watch root", IN_FILES),
-        QueryField("state", "text", "f.state", "state:missing", "present, missing, offline or unreadable", IN_FILES),
+        QueryField(
+            "state",
+            "text",
+            "f.state",
+            "state:missing",
+            "present, missing, offline or unreadable",
+            IN_FILES,
+            FILE_STATES,
+        ),
         QueryField("profile", "text", "p.name", "-profile:=2.5kbps", "encoded under a profile", IN_RENDITIONS),
         QueryField("kbps", "number", "r.actual_kbps", "kbps:..1", "bit rate of a rendition", IN_RENDITIONS),
         *(

@@ -7,12 +7,14 @@ are those of `conditions.compile_query`, and a test holds both together.
 """
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from spresso_assets.catalog.conditions import (
     TRIGRAM,
     WEIGHTS,
     Compiled,
+    compile_query,
     compile_terms,
     fts_phrase,
     literal,
@@ -24,9 +26,13 @@ from spresso_assets.catalog.fields import field_named
 from spresso_assets.catalog.grammar import Query, Term, Value
 from spresso_assets.catalog.precedence import RESOLVED_FIELDS, UNSEARCHED_FIELDS
 from spresso_assets.catalog.rows import Rows
+from spresso_assets.catalog.sorting import Order
 
 RANKED = 1_000  # hits up to which the best are put first; beyond, those that came first are
 FEW = 20_000  # sounds up to which a term may drive the search for the others
+SORTED = 3_000  # matches up to which they are collected and sorted
+ONE_BY_ONE = 300  # rows that may be asked for words which their index did not find
+ALL = "1 = 1"
 BY_FIELD = {
     "tag": "SELECT x.asset_id FROM asset_tag x WHERE x.tag_id IN (SELECT t.id FROM tag t WHERE {})",
     "profile": "SELECT r.asset_id FROM rendition r WHERE r.status = 'ready' "
@@ -36,69 +42,135 @@ BY_FIELD = {
 FROM = "FROM asset JOIN asset_text ON asset_text.asset_id = asset.id"
 
 
-def page(rows: Rows, query: Query, limit: int, offset: int) -> list[int] | None:
-    """Row ids of one page, best first; None where the full way must be gone."""
-    if len(query) != 1:
-        return None
+@dataclass(frozen=True)
+class Page:
+    """Row ids in order, and what was learnt on the way: ``at_least`` so many sounds match, or ``exact``ly so many.
+
+    Attributes:
+        by_words: whether more can only match by letters inside of words.
+    """
+
+    ids: list[int]
+    at_least: int
+    exact: bool
+    by_words: bool = False
+
+
+def page(rows: Rows, query: Query, limit: int, offset: int, order: Order | None = None) -> Page | None:
+    """One page, best first or in an order; None where the full way must be gone."""
+    if order is not None:
+        return _in_order(rows, query, limit, offset, order)
     if (stems := _stems(rows, query)) is None:
-        every = _through_the_rarest(rows, query)
-        return None if every is None or _words(query) else every[offset : offset + limit]
-    many = _number(rows, stems, RANKED + 1) > RANKED
-    found = _ids(rows, stems, ranked=not many, most=limit + offset)
+        every = _matches(rows, query)
+        # words that have no stems here want to be ranked
+        return None if every is None or any(map(_words, query)) else _cut(every, limit, offset)
+    most = max(limit + offset, RANKED) + 1
+    by_words = _first(rows, stems, most)
+    if len(by_words) > RANKED:
+        found = by_words if stems.rest == ALL else _ids(rows, stems, stems.row_id, most=limit + offset)
+    else:
+        found = _ids(rows, stems, f"{stems.rank}, {stems.row_id}", most=most)
     if len(found) >= limit + offset:
-        return found[offset:]
-    if (every := _through_the_rarest(rows, query)) is None:
-        every = _inside_of_words(rows, query, limit + offset)
-    if every is None:
+        return Page(found[offset : offset + limit], len(found), exact=False, by_words=len(by_words) <= RANKED)
+    if (every := _matches(rows, query)) is not None:
+        listed = set(found)
+        return _cut(found + [asset_id for asset_id in every if asset_id not in listed], limit, offset)
+    if (inside := _inside_of_words(rows, query, limit + offset)) is None:
         return None
     listed = set(found)
-    return (found + [asset_id for asset_id in every if asset_id not in listed])[offset : offset + limit]
+    both = found + [asset_id for asset_id in inside if asset_id not in listed]
+    return Page(both[offset : offset + limit], len(both), exact=False)
 
 
-def number_up_to(rows: Rows, query: Query, most: int) -> int | None:
-    """How many sounds match, at most ``most``; None where the full way must be gone."""
-    if len(query) != 1:
-        return None
-    stems = _stems(rows, query)
-    if stems is not None and _number(rows, stems, most) >= most:
+def _cut(every: list[int], limit: int, offset: int) -> Page:
+    return Page(every[offset : offset + limit], len(every), exact=True)
+
+
+def number_up_to(rows: Rows, query: Query, page: Page, most: int) -> int | None:
+    """How many sounds match, at most ``most``, after a page of them; None where the full way must be gone."""
+    stems = None if page.by_words else _stems(rows, query)
+    if stems is not None and len(_ids(rows, stems, None, most=most)) >= most:
         return most
-    every = _through_the_rarest(rows, query)
+    every = _matches(rows, query)
     return None if every is None else min(most, len(every))
+
+
+def _in_order(rows: Rows, query: Query, limit: int, offset: int, order: Order) -> Page | None:
+    """Few matches are sorted; of many, the first are met soon by walking along an index that has the order."""
+    window = f"ORDER BY {order.sql} LIMIT {int(limit)} OFFSET {int(offset)}"
+    compiled = Compiled()
+    if query and (every := _matches(rows, query, few=SORTED)) is not None:
+        among = _among(compiled, rows.dialect, every)
+        found = rows.rows(f"SELECT asset.id {FROM} WHERE {among} {window}", compiled.params)
+        return Page([row[0] for row in found], len(every), exact=True)
+    if rows.dialect != "sqlite" or order.index is None:
+        return None
+    compiled = compile_query(query, rows.dialect)
+    # '+' keeps SQLite from going by the matches: it is to go along the order and ask whether a sound is among them
+    walked = "asset_text.asset_id" if order.by_name else "asset.id"
+    where = compiled.where.replace("asset.id IN ", f"+{walked} IN ")
+    walk = f"FROM asset INDEXED BY {order.index}"
+    if order.by_name:
+        walk = f"FROM asset_text INDEXED BY {order.index} CROSS JOIN asset ON asset.id = asset_text.asset_id"
+    elif "asset_text" in where:
+        walk += " CROSS JOIN asset_text ON asset_text.asset_id = asset.id"
+    found = rows.rows(f"SELECT asset.id {walk} WHERE ({where}) AND asset.deleted_at IS NULL {window}", compiled.params)
+    ids = [row[0] for row in found]
+    ended = len(ids) < limit and (ids or not offset)
+    return Page(ids, offset + len(ids) if ids else 0, exact=bool(ended))
 
 
 @dataclass
 class _Stems(Compiled):
-    """``match`` is over the index of words, ``rest`` over `asset`."""
+    """``match`` is over the index of words, ``rest`` over `asset`; ``row_id`` is what to go by."""
 
     match: str = ""
-    rest: str = "1 = 1"
+    rest: str = ALL
+    row_id: str = "asset.id"
 
 
 def _stems(rows: Rows, query: Query) -> _Stems | None:
-    """The query with words found by their stems and beginnings alone; None where it has no words."""
-    if not (words := _words(query)):
+    """The query with words found by their stems and beginnings alone; None where it is not of words."""
+    if not query or not all(map(_words, query)):
         return None
+    if len(query) > 1 and any(len(_words(group)) < len(group) for group in query):
+        return None  # either group is a question to one index only as long as all are words
     stems = _Stems()
-    rest = [term for term in query[0] if term not in words]
     if rows.dialect == "sqlite":
-        without = [term for term in rest if term.field is None]
-        rest = [term for term in rest if term.field is not None]
-        match = " AND ".join(map(_phrases, words)) + "".join(f" NOT {_phrases(term)}" for term in without)
-        stems.match = f"asset_fts MATCH {stems.bind(match)}"
-        inside = [f"NOT ({_inside(stems, value)})" for term in without for value in term.values if _has_inside(value)]
-        stems.rank = f"bm25(asset_fts, {WEIGHTS})"
-    else:
-        inside = []
-        if any(len(value.text) < TRIGRAM for term in words for value in term.values):
-            return None
-        stems.match = " AND ".join(
-            "(" + " OR ".join(stem_postgres(stems, value) for value in term.values) + ")" for term in words
+        return _stems_sqlite(stems, query)
+    words = [value for group in query for term in _words(group) for value in term.values]
+    if any(len(value.text) < TRIGRAM for value in words):
+        return None
+    groups = [
+        " AND ".join(
+            "(" + " OR ".join(stem_postgres(stems, value) for value in term.values) + ")" for term in _words(group)
         )
-        wanted = " || ".join(
-            f"plainto_tsquery('english', {stems.bind(value.text)})" for term in words for value in term.values
+        for group in query
+    ]
+    stems.match = " OR ".join(f"({group})" for group in groups)
+    wanted = " || ".join(f"plainto_tsquery('english', {stems.bind(value.text)})" for value in words)
+    stems.rank = f"-ts_rank(asset_text.lexemes, {wanted})"
+    rest = [term for term in query[0] if term not in _words(query[0])]
+    stems.rest = compile_terms(stems, rest, rows.dialect) if rest else ALL
+    return stems
+
+
+def _stems_sqlite(stems: _Stems, query: Query) -> _Stems:
+    groups = []
+    for group in query:
+        without = [term for term in group if term.field is None and term.negated]
+        groups.append(
+            " AND ".join(map(_phrases, _words(group))) + "".join(f" NOT {_phrases(term)}" for term in without)
         )
-        stems.rank = f"-ts_rank(asset_text.lexemes, {wanted})"
-    stems.rest = " AND ".join([*inside, *([compile_terms(stems, rest, rows.dialect)] if rest else [])]) or "1 = 1"
+    stems.match = f"asset_fts MATCH {stems.bind(' OR '.join(f'({group})' for group in groups))}"
+    stems.rank = f"bm25(asset_fts, {WEIGHTS})"
+    stems.row_id = "asset_fts.rowid"
+    # of several groups none has anything but words
+    without = [term for term in query[0] if term.field is None and term.negated]
+    fields = [term for term in query[0] if term.field is not None]
+    rest = [f"NOT ({_inside(stems, value)})" for term in without for value in term.values if _has_inside(value)]
+    rest += [compile_terms(stems, fields, "sqlite")] if fields else []
+    stems.rest = " AND ".join(rest) or ALL
     return stems
 
 
@@ -106,38 +178,48 @@ def _phrases(term: Term) -> str:
     return "(" + " OR ".join(fts_phrase(value) for value in term.values) + ")"
 
 
-def _words(query: Query) -> list[Term]:
-    return [term for term in query[0] if term.field is None and not term.negated]
+def _words(group: Sequence[Term]) -> list[Term]:
+    """Bare words that must be there."""
+    return [term for term in group if term.field is None and not term.negated]
 
 
-def _source(rows: Rows, stems: _Stems) -> tuple[str, str]:
-    """FROM … WHERE, and the row id to go by."""
+def _first(rows: Rows, stems: _Stems, most: int) -> list[int]:
+    """The first sounds with the words, whatever else is asked. Deleted sounds have no text: no need to look."""
     if rows.dialect == "sqlite":
-        where = f"WHERE {stems.match} AND asset.deleted_at IS NULL AND ({stems.rest})"
+        where = f"FROM asset_fts WHERE {stems.match}"
+    else:
+        where = f"FROM asset_text WHERE {stems.match}"
+    row_id = "asset_fts.rowid" if rows.dialect == "sqlite" else "asset_text.asset_id"
+    params = {name: value for name, value in stems.params.items() if f":{name}" in stems.match}
+    return [row[0] for row in rows.rows(f"SELECT {row_id} {where} ORDER BY {row_id} LIMIT {most}", params)]
+
+
+def _ids(rows: Rows, stems: _Stems, order: str | None, *, most: int) -> list[int]:
+    where = f"WHERE ({stems.match}) AND asset.deleted_at IS NULL AND ({stems.rest})"
+    source = FROM
+    if rows.dialect == "sqlite":
         text = "CROSS JOIN asset_text ON asset_text.asset_id = asset.id" if "asset_text" in stems.rest else ""
-        return f"FROM asset_fts CROSS JOIN asset ON asset.id = asset_fts.rowid {text} {where}", "asset_fts.rowid"
-    where = f"WHERE {stems.match} AND asset.deleted_at IS NULL AND ({stems.rest})"
-    return f"{FROM} {where}", "asset.id"
+        source = f"FROM asset_fts CROSS JOIN asset ON asset.id = asset_fts.rowid {text}"
+    ordered = f"ORDER BY {order}" if order else ""
+    return [row[0] for row in rows.rows(f"SELECT asset.id {source} {where} {ordered} LIMIT {most}", stems.params)]
 
 
-def _number(rows: Rows, stems: _Stems, most: int) -> int:
-    source, _ = _source(rows, stems)
-    return int(rows.rows(f"SELECT count(*) FROM (SELECT 1 {source} LIMIT {most}) AS found", stems.params)[0][0])
+def _matches(rows: Rows, query: Query, few: int | None = None) -> list[int] | None:
+    """All matches, in order of arrival; None if there is a group without a rare term."""
+    every: set[int] = set()
+    for group in query:
+        if (found := _through_the_rarest(rows, group, FEW if few is None else few)) is None:
+            return None
+        every.update(found)
+    return sorted(every) if query else None
 
 
-def _ids(rows: Rows, stems: _Stems, *, ranked: bool, most: int) -> list[int]:
-    source, row_id = _source(rows, stems)
-    order = f"{stems.rank}, {row_id}" if ranked else row_id
-    found = rows.rows(f"SELECT asset.id {source} ORDER BY {order} LIMIT {most}", stems.params)
-    return [row[0] for row in found]
-
-
-def _through_the_rarest(rows: Rows, query: Query) -> list[int] | None:
-    """All matches, in order of arrival, found among those of the query's rarest term; None if no term is rare."""
+def _through_the_rarest(rows: Rows, group: Sequence[Term], few: int) -> list[int] | None:
+    """All matches of a group, found among those of its rarest term; None if no term is rare."""
     best: tuple[set[int], set[int]] | None = None
     driver: Term | None = None
-    for term in query[0]:
-        found = None if term.negated else _few(rows, term)
+    for term in group:
+        found = None if term.negated else _few(rows, term, few)
         if found is not None and (best is None or len(found[1]) < len(best[1])):
             best, driver = found, term
     if best is None or driver is None:
@@ -147,23 +229,31 @@ def _through_the_rarest(rows: Rows, query: Query) -> list[int] | None:
         return []
     compiled = Compiled()
     # a field's candidates are more than its matches: it is asked again
-    others = [term for term in query[0] if term is not driver or term.field is not None]
+    others = [term for term in group if term is not driver or term.field is not None]
+    unstemmed = candidates - stemmed
     if rows.dialect == "sqlite":
-        others_asked = [_row_by_row(compiled, term, driver, candidates - stemmed) for term in others]
-        among = f"asset.id IN (SELECT value FROM json_each({compiled.bind(json.dumps(sorted(candidates)))}))"
+        if len(unstemmed) > ONE_BY_ONE and any(term.field is None for term in others):
+            return None
+        asked = [_row_by_row(compiled, term, driver, unstemmed) for term in others]
     else:
-        others_asked = [compile_terms(compiled, [term], rows.dialect) for term in others]
-        among = f"asset.id = ANY({compiled.bind(sorted(candidates))})"
-    where = " AND ".join([among, *others_asked, "asset.deleted_at IS NULL"])
+        asked = [compile_terms(compiled, [term], rows.dialect) for term in others]
+    where = " AND ".join([_among(compiled, rows.dialect, candidates), *asked, "asset.deleted_at IS NULL"])
     return [row[0] for row in rows.rows(f"SELECT asset.id {FROM} WHERE {where} ORDER BY asset.id", compiled.params)]
+
+
+def _among(compiled: Compiled, dialect: str, ids: Iterable[int]) -> str:
+    if dialect == "sqlite":
+        return f"asset.id IN (SELECT value FROM json_each({compiled.bind(json.dumps(sorted(ids)))}))"
+    return f"asset.id = ANY({compiled.bind(sorted(ids))})"
 
 
 def _inside_of_words(rows: Rows, query: Query, most: int) -> list[int] | None:
     """The first sounds with the letters of the only word anywhere in theirs; None where that is not the question."""
-    if rows.dialect != "sqlite" or len(query[0]) != 1 or not all(map(_has_inside, query[0][0].values)):
+    terms = [term for group in query for term in group]
+    if rows.dialect != "sqlite" or len(terms) != 1 or not all(map(_has_inside, terms[0].values)):
         return None
     compiled = Compiled()
-    match = compiled.bind(" OR ".join(literal(value.text) for value in query[0][0].values))
+    match = compiled.bind(" OR ".join(literal(value.text) for value in terms[0].values))
     found = rows.rows(
         f"SELECT asset.id FROM asset_tri CROSS JOIN asset ON asset.id = asset_tri.rowid "
         f"WHERE asset_tri MATCH {match} AND asset.deleted_at IS NULL ORDER BY asset_tri.rowid LIMIT {2 * most}",
@@ -172,8 +262,8 @@ def _inside_of_words(rows: Rows, query: Query, most: int) -> list[int] | None:
     return [row[0] for row in found]
 
 
-def _few(rows: Rows, term: Term) -> tuple[set[int], set[int]] | None:
-    """Sounds that may match a term: those found by stems, and all; None if there are more than a few thousand."""
+def _few(rows: Rows, term: Term, few: int) -> tuple[set[int], set[int]] | None:
+    """Sounds that may match a term: those found by stems, and all; None if there are more than ``few``."""
     stemmed: set[int] = set()
     every: set[int] = set()
     for value in term.values:
@@ -190,8 +280,8 @@ def _few(rows: Rows, term: Term) -> tuple[set[int], set[int]] | None:
             asked = ["SELECT asset_id FROM asset_text WHERE " + word_postgres(compiled, value)]
         for number, statement in enumerate(asked):
             params = {name: given for name, given in compiled.params.items() if f":{name}" in statement}
-            listed = [row[0] for row in rows.rows(f"{statement} LIMIT {FEW + 1}", params)]
-            if len(listed) > FEW:
+            listed = [row[0] for row in rows.rows(f"{statement} LIMIT {few + 1}", params)]
+            if len(listed) > few:
                 return None
             every.update(listed)
             if number == 0 and term.field is None:

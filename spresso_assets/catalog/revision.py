@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-HEAD = "0005"  # a test compares it with the newest file under migrations/versions
+HEAD = "0006"  # a test compares it with the newest file under migrations/versions
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 

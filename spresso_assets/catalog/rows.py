@@ -1,8 +1,9 @@
 """Plain SQL reads that need no object mapper: a search is then answered before SQLAlchemy would be imported."""
 
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import quote
@@ -22,6 +23,10 @@ class Rows(Protocol):
 
     def rows(self, sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]: ...
 
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """What is asked inside raises TimeoutError if it takes longer; the transaction goes on."""
+        ...
+
 
 class SessionRows:
     """`Rows` of an open session, in its transaction."""
@@ -34,6 +39,28 @@ class SessionRows:
         from sqlalchemy import text
 
         return [tuple(row) for row in self.session.connection().execute(text(sql), params)]
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        from sqlalchemy import text
+        from sqlalchemy.exc import DBAPIError
+
+        connection = self.session.connection()
+        try:
+            if self.dialect == "sqlite":
+                with _interrupted_after(cast(sqlite3.Connection, connection.connection.driver_connection), seconds):
+                    yield
+            else:
+                with connection.begin_nested() as part:
+                    connection.execute(text(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}"))
+                    yield
+                    part.rollback()  # and the setting with it
+        except DBAPIError as error:
+            if isinstance(error.orig, sqlite3.OperationalError) and "interrupted" in str(error.orig):
+                raise TimeoutError from error
+            if getattr(error.orig, "sqlstate", None) == "57014":  # query_canceled
+                raise TimeoutError from error
+            raise
 
 
 def as_rows(source: "Session | Rows") -> Rows:
@@ -53,6 +80,26 @@ class SqliteRows:
 
     def rows(self, sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return self.connection.execute(sql, params).fetchall()
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        try:
+            with _interrupted_after(self.connection, seconds):
+                yield
+        except sqlite3.OperationalError as error:
+            if "interrupted" in str(error):
+                raise TimeoutError from error
+            raise
+
+
+@contextmanager
+def _interrupted_after(connection: sqlite3.Connection, seconds: float) -> Iterator[None]:
+    end = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: time.monotonic() > end, 1000)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from spresso_assets.catalog.conditions import compile_query
 from spresso_assets.catalog.grammar import Query, parse
-from spresso_assets.catalog.pages import Page, number_up_to, page
+from spresso_assets.catalog.pages import Page, number_up_to
+from spresso_assets.catalog.pages import page as short_way
 from spresso_assets.catalog.rows import Rows, as_rows
 from spresso_assets.catalog.sorting import WALKED, order_named
 from spresso_assets.catalog.stored_paths import path_from_stored
@@ -15,7 +16,7 @@ from spresso_assets.catalog.stored_paths import path_from_stored
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-COUNTING_S = 0.05  # how long the number of matches may take beyond the page
+COUNTING_S = 0.03  # how long the number of matches may take beyond the page
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Found:
 
 def find(
     source: "Session | Rows",
-    query: str,
+    query: str | Query,
     limit: int | None = 50,
     offset: int = 0,
     sort: str | None = None,
@@ -67,26 +68,27 @@ def find(
     Args:
         most: beyond so many they are not counted.
     """
-    rows, parsed = as_rows(source), parse(query)
+    rows, parsed = as_rows(source), _parsed(query)
     page = _page(rows, parsed, limit, offset, sort)
     hits = _hits(rows, page.ids)
     if page.exact or page.at_least >= most:
         return Found(hits, page.at_least, page.exact)
     try:
         with rows.within(COUNTING_S):
-            number = _count_up_to(rows, parsed, most + 1)
+            number = _count_up_to(rows, parsed, page, most + 1)
     except TimeoutError:
         return Found(hits, page.at_least, exact=False)
     return Found(hits, max(page.at_least, min(most, number)), exact=number <= most)
 
 
 def search(
-    source: "Session | Rows", query: str, limit: int | None = 50, offset: int = 0, sort: str | None = None
+    source: "Session | Rows", query: str | Query, limit: int | None = 50, offset: int = 0, sort: str | None = None
 ) -> list[AssetHit]:
     """Sounds that match a query (grammar in `catalog.grammar`; '' matches all).
 
     Args:
         source: a session, or the lighter `rows.read_rows`.
+        query: as people write it; or read already, which is how programs add terms of their own to it.
         limit: None for all.
         sort: a field's name, with ``-`` in front for descending; ``name``; None for relevance, or for order of
             arrival where the query has no bare words.
@@ -95,7 +97,7 @@ def search(
         SpressoError: ``bad_query``, ``unknown_field`` (exit 2).
     """
     rows = as_rows(source)
-    return _hits(rows, _page(rows, parse(query), limit, offset, sort).ids)
+    return _hits(rows, _page(rows, _parsed(query), limit, offset, sort).ids)
 
 
 def _hits(rows: Rows, ids: list[int]) -> list[AssetHit]:
@@ -124,7 +126,7 @@ def _parsed(query: str | Query) -> Query:
 def _page(rows: Rows, query: Query, limit: int | None, offset: int, sort: str | None) -> Page:
     """The hits to show, in order."""
     order = order_named(sort) if sort else None
-    if limit is not None and (short := page(rows, query, limit, offset, order)) is not None:
+    if limit is not None and (short := short_way(rows, query, limit, offset, order)) is not None:
         return short
     compiled = compile_query(query, rows.dialect)
     by = order.sql if order else ", ".join(filter(None, [compiled.rank, "asset.id"]))
@@ -147,8 +149,8 @@ def _page(rows: Rows, query: Query, limit: int | None, offset: int, sort: str | 
     return Page(ids, offset + len(ids) if ids else 0, exact=ended)
 
 
-def _count_up_to(rows: Rows, query: Query, most: int) -> int:
-    if (number := number_up_to(rows, query, most)) is not None:
+def _count_up_to(rows: Rows, query: Query, page: Page, most: int) -> int:
+    if (number := number_up_to(rows, query, page, most)) is not None:
         return number
     compiled = compile_query(query, rows.dialect)
     statement = f"SELECT count(*) FROM ({_ids_sql('asset.id', compiled.where)} LIMIT {int(most)}) AS found"

@@ -59,7 +59,7 @@ class Asset(SQLModel, table=True):
     bext_time_reference: str | None = Field(default=None, sa_type=Text)
     umid: str | None = Field(default=None, sa_type=Text)
     rating: str | None = Field(default=None, sa_type=Text)
-    created_at: int = Field(default_factory=now_us, sa_type=BigInteger)
+    created_at: int = Field(default_factory=now_us, index=True, sa_type=BigInteger)
     updated_at: int = Field(default_factory=now_us, index=True, sa_type=BigInteger)
     deleted_at: int | None = Field(default=None, sa_type=BigInteger)
     # last: SQLite then reads the columns above without touching overflow pages

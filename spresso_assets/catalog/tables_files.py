@@ -6,9 +6,6 @@ from sqlmodel import Field, SQLModel
 from spresso_assets.catalog.columns import PathText, now_us
 
 ROOT_MODES = ("auto", "native", "poll", "scan")
-ROOT_STATES = ("active", "paused", "offline")
-# `moved` is a path whose sound was found again under another path: kept for history, never counted as missing.
-FILE_STATES = ("settling", "present", "missing", "moved", "offline", "unreadable", "ignored")
 
 
 class WatchRoot(SQLModel, table=True):

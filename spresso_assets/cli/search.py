@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from spresso_assets.cli import format
-from spresso_assets.cli.output import Mode
 from spresso_assets.cli.state import state_of
 from spresso_assets.errors import ExitCode, SpressoError
 
@@ -31,15 +30,12 @@ def search(
     """
     state = state_of(ctx)
     from spresso_assets.catalog.rows import read_rows
-    from spresso_assets.catalog.search import count_up_to
-    from spresso_assets.catalog.search import search as find
+    from spresso_assets.catalog.search import find
 
     words = " ".join(query or [])
     with read_rows(state.settings.catalog) as rows:
-        hits = find(rows, words, limit or None, offset, sort)
-        # a page that is not full says by itself how many there are
-        full = bool(limit) and len(hits) == limit and not paths and state.out.mode is Mode.TEXT
-        total = count_up_to(rows, words, offset + COUNTED) if full else offset + len(hits)
+        found = find(rows, words, limit or None, offset, sort, offset + COUNTED)
+    hits = found.hits
     if not hits:
         raise SpressoError(
             f"no sound matches '{words}'" if words else "the catalog is empty",
@@ -63,9 +59,9 @@ def search(
             for hit in hits
         ]
         lines = format.columns(("ID", "NAME", "LENGTH", "CH", "ENCODED", "FILE"), rows, right=(2, 3))
-        if total > offset + len(hits):
-            more = "more than " if total == offset + COUNTED else ""
-            state.out.note(f"{len(hits)} of {more}{total} sounds; --limit 0 shows all")
+        if not found.exact or found.total > offset + len(hits):
+            of = found.total if found.exact else f"at least {found.total}"
+            state.out.note(f"{len(hits)} of {of} sounds; --limit 0 shows all")
         return lines
 
     state.out.result([hit.as_dict() for hit in hits], text)

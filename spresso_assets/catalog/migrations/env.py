@@ -14,6 +14,8 @@ HAND_MADE_INDICES = {
     "ix_asset_text_lexemes",
     "ix_asset_summary",
     "ix_asset_deleted",
+    "ix_asset_flagged",
+    "ix_asset_text_name",
     "ix_source_file_summary",
     "ix_rendition_summary",
 }
