@@ -16,6 +16,7 @@ import uuid
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from plugin_bridge.render.sounds import HEAD, FileSound, RamSound, Sound, is_whole
 from plugin_bridge.render.takes import Take
@@ -23,43 +24,51 @@ from plugin_bridge.render.takes import Take
 SUFFIX, PART = ".pcm", ".part"
 ABANDONED_S = 3600.0  # a file that was begun and not written to for so long belongs to a bridge that was killed
 BLOCK_FRAMES = 1 << 18
+OVERHEAD_BYTES = 512  # what belongs to each entry counts, too: empty ones would be free
+
+T = TypeVar("T")
 
 log = logging.getLogger("spresso.bridge")
 
 
-class RamCache:
-    """The sounds wanted last, at most so many bytes of them. Threads may share it."""
+class RamCache(Generic[T]):
+    """What was wanted last, at most so many bytes of it. Threads may share it."""
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
         self.bytes = 0
         self._lock = threading.Lock()
-        self._sounds: OrderedDict[str, tuple[Sound, int]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[T, int]] = OrderedDict()
 
-    def get(self, key: str) -> Sound | None:
-        """A sound, which is thereby the last one wanted."""
+    def get(self, key: str) -> T | None:
+        """What is kept under a key, which is thereby the last one wanted."""
         with self._lock:
-            if (found := self._sounds.get(key)) is None:
+            if (found := self._kept.get(key)) is None:
                 return None
-            self._sounds.move_to_end(key)
+            self._kept.move_to_end(key)
             return found[0]
 
-    def put(self, key: str, sound: Sound) -> None:
-        """Keep a sound, and forget others for it; one that is larger than all of the cache is not kept."""
-        size = sound.ram_bytes + 512  # what belongs to it counts, too: empty sounds would be free
+    def put(self, key: str, value: T, size: int) -> None:
+        """Keep something of so many bytes, and forget others for it; what is larger than the cache is not kept."""
+        size += OVERHEAD_BYTES
         with self._lock:
-            if key in self._sounds:
-                self.bytes -= self._sounds.pop(key)[1]
+            if key in self._kept:
+                self.bytes -= self._kept.pop(key)[1]
             if size > self.most_bytes:
                 return
-            self._sounds[key] = (sound, size)
+            self._kept[key] = (value, size)
             self.bytes += size
             while self.bytes > self.most_bytes:
-                _, (_, freed) = self._sounds.popitem(last=False)
+                _, (_, freed) = self._kept.popitem(last=False)
                 self.bytes -= freed
 
+    def __contains__(self, key: str) -> bool:
+        with self._lock:
+            return key in self._kept
+
     def __len__(self) -> int:
-        return len(self._sounds)
+        with self._lock:
+            return len(self._kept)
 
 
 class DiskCache:

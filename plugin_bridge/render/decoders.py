@@ -136,7 +136,7 @@ class WorkersDecoder:
                     hint="Start one, or let the bridge decode itself: spresso serve --decode local.",
                     exit_code=ExitCode.FAILED,
                     kind=FaultKind.RETRYABLE,
-                    details={"retry_after": 10},
+                    details={"retry_after_s": 10},
                 )
 
         delivery = wait_for_delivery(self._catalog, request, on_waiting=look)

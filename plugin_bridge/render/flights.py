@@ -7,6 +7,7 @@ is where they meet: the thread moves its front forward, the loop wakes whoever w
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from enum import IntEnum
 
@@ -111,6 +112,13 @@ class Reader:
         if isinstance(sound, FileSound):
             return await asyncio.to_thread(sound.read, start, stop)
         return sound.read(start, stop)
+
+    async def pieces(self, first: int, last: int, most: int) -> AsyncIterator[tuple[int, Samples]]:
+        """Frames ``first`` .. ``last`` as they come, at most so many at once: (number of the first one, samples)."""
+        while first < last:
+            stop = min(await self.wait_for(first + 1), first + most, last)
+            yield first, await self.read(first, stop)
+            first = stop
 
     def supersede(self) -> None:
         """Give up: a newer audition of the same group has come."""

@@ -32,7 +32,7 @@ class DecodeQueue:
         """Queue a flight.
 
         Raises:
-            SpressoError: ``too_many_decodes``, with ``retry_after`` seconds in its details.
+            SpressoError: ``too_many_decodes``, with ``retry_after_s`` in its details.
         """
         with self._changed:
             before = sum(1 for _, _, other in self._waiting() if other.priority <= flight.priority)
@@ -42,7 +42,7 @@ class DecodeQueue:
                     code="too_many_decodes",
                     hint="Ask again in a moment.",
                     kind=FaultKind.RETRYABLE,
-                    details={"retry_after": max(1, min(60, round(before * self.pace_s)))},
+                    details={"retry_after_s": max(1, min(60, round(before * self.pace_s)))},
                 )
             self._push(flight)
 

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from plugin_bridge.render import encode
 from plugin_bridge.render.cache import DiskCache, RamCache, in_memory
 from plugin_bridge.render.decoders import Blocks, Decoder, LocalDecoder, WorkersDecoder
 from plugin_bridge.render.flights import Flight, Priority, Reader
@@ -73,7 +74,9 @@ class Renderer:
             )
         self._decoder = decoder
         self._threads = settings.decode_threads if local else max(WAITING_THREADS, settings.decode_threads)
-        self.ram, self.disk = RamCache(settings.ram_bytes), DiskCache(settings.cache_dir, settings.disk_bytes)
+        self.ram: RamCache[Sound] = RamCache(settings.ram_bytes)
+        self.disk = DiskCache(settings.cache_dir, settings.disk_bytes)
+        self._files: RamCache[bytes] = RamCache(settings.ram_bytes // 8)
         # Sounds that would take much of the memory lie on disk from their first sample on.
         self._largest_in_ram = settings.ram_bytes // 4
         self._queue = DecodeQueue(settings.max_queued)
@@ -130,19 +133,31 @@ class Renderer:
             SpressoError: as `sound`.
         """
         async with self.reading(take, priority, group) as reader:
-            at = 0
-            while at < take.frames:
-                stop = min(await reader.wait_for(at + 1), at + READ_FRAMES)
-                yield await reader.read(at, stop)
-                at = stop
+            async for _, block_NC in reader.pieces(0, take.frames, READ_FRAMES):
+                yield block_NC
 
     def reading(self, take: Take, priority: Priority, group: str | None = None) -> Reading:
         """Take part in a decode: ``async with renderer.reading(...) as reader``."""
         return Reading(self, take, priority, group)
 
-    def is_cached(self, take: Take) -> bool:
-        """Whether the samples are in memory."""
-        return self.ram.get(take.key) is not None
+    async def file(
+        self, take: Take, format: str, priority: Priority = Priority.FILE, group: str | None = None
+    ) -> bytes:
+        """A whole file of the take, encoded once while it is kept.
+
+        Raises:
+            SpressoError: as `sound`; ``bad_format``.
+        """
+        encode.check_format(take, format)
+        if (made := self.made_file(take, format)) is None:
+            samples_NC = await self.sound(take, priority, group)
+            made = await asyncio.to_thread(encode.file, take, samples_NC, format)
+            self._files.put(take.etag(format), made, len(made))
+        return made
+
+    def made_file(self, take: Take, format: str) -> bytes | None:
+        """The file of `file` where it was made already and is still kept."""
+        return self._files.get(take.etag(format))
 
     def counts(self) -> dict[str, int]:
         """Decodes that wait and run, decodes so far, and bytes kept."""
@@ -197,7 +212,7 @@ class Renderer:
         if (sound := self.ram.get(take.key)) is not None:
             return Flight.landed(take, sound, loop)
         if take.key not in self._flights and (found := await asyncio.to_thread(self._from_disk, take)) is not None:
-            self.ram.put(take.key, found)
+            self.ram.put(take.key, found, found.ram_bytes)
             return Flight.landed(take, found, loop)
         if (flight := self._flights.get(take.key)) is not None:
             self._queue.hurry(flight, priority)
@@ -246,7 +261,7 @@ class Renderer:
         if self._flights.get(flight.take.key) is flight:
             del self._flights[flight.take.key]
         if flight.error is None and flight.sound is not None:
-            self.ram.put(flight.take.key, flight.sound)
+            self.ram.put(flight.take.key, flight.sound, flight.sound.ram_bytes)
         flight.wake()
 
     # --- decoding, in threads ----------------------------------------------------------------------------------------
