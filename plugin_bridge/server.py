@@ -23,6 +23,7 @@ from spresso_assets.errors import ExitCode, FaultKind, SpressoError
 
 ADDRESS = "127.0.0.1"
 MAX_HEAD = 32_000  # bytes of a request line with its headers
+LOGS = ("uvicorn.error", "spresso.bridge", "asyncio")
 GOODBYE_S = 3  # that running answers have when the server stops
 
 
@@ -106,7 +107,8 @@ class BridgeServer:
 
             self._server = _Server(_config(bridge), bridge, published)
             try:
-                asyncio.run(self._server.serve([listener]))
+                with _scrubbed_logs(bridge):
+                    asyncio.run(self._server.serve([listener]))
             finally:
                 if self._file is not None:
                     withdraw(known, self._file)
@@ -145,9 +147,6 @@ def _listen(port: int) -> socket.socket:
 
 
 def _config(bridge: Bridge) -> uvicorn.Config:
-    logger = logging.getLogger("uvicorn.error")
-    logger.addFilter(_Scrubbed(bridge))
-    logging.getLogger("spresso.bridge").addFilter(_Scrubbed(bridge))
     return uvicorn.Config(
         create_app(bridge),
         http=_Protocol,
@@ -163,6 +162,18 @@ def _config(bridge: Bridge) -> uvicorn.Config:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=GOODBYE_S,
     )
+
+
+@contextlib.contextmanager
+def _scrubbed_logs(bridge: Bridge) -> Iterator[None]:
+    scrubbed = _Scrubbed(bridge)
+    for name in LOGS:
+        logging.getLogger(name).addFilter(scrubbed)
+    try:
+        yield
+    finally:
+        for name in LOGS:
+            logging.getLogger(name).removeFilter(scrubbed)
 
 
 class _Scrubbed(logging.Filter):
