@@ -11,14 +11,14 @@ const rendition = (sound, profile) =>
 /** One line under the name. */
 export function facts(sound) {
   return [
-    [sound.category, sound.subcategory].filter(Boolean).join(" · ") || sound.cat_id,
+    [sound.category, sound.subcategory].filter(Boolean).join(" / ") || sound.cat_id,
     clock(sound.duration_s),
     channelWord(sound.channels),
     kilohertz(sound.sample_rate),
     sound.description,
   ]
     .filter(Boolean)
-    .join("   ");
+    .join("  ·  ");
 }
 
 /** Profile, true bit rate and measured quality of what is heard. */

@@ -34,7 +34,7 @@ const results = new Results(bridge);
 const deck = new Deck();
 const views = new Views({ wave: byId("wave"), spectrum: byId("spectrum"), over: byId("over"), rate: RATE });
 const audition = new Audition({ bridge, deck, takes, views });
-const list = new SoundList(byId("list"), peaks);
+const list = new SoundList(byId("list"), byId("head"), peaks);
 const filters = new Filters((parameters) => results.search(parameters));
 const deliver = new Deliver({ bridge, said, failed });
 const work = new Work(bridge);

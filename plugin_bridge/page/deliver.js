@@ -30,7 +30,7 @@ export class Deliver {
     const folders = info.place_folders ?? [];
     dir.replaceChildren(
       ...(folders.length
-        ? folders.map((folder) => make("option", { value: folder, title: folder }, folder))
+        ? folders.map((folder) => make("option", { value: folder, title: folder }, shortPath(folder)))
         : [make("option", { value: "" }, "No folder is allowed yet")]),
     );
     dir.disabled = !folders.length;
@@ -205,6 +205,12 @@ export class Deliver {
     box.querySelector("label").textContent = `Packing ${done} of ${total}`;
     Object.assign(box.querySelector("progress"), { max: Math.max(1, total), value: done });
   }
+}
+
+/** The end of a long path says more than its beginning. */
+function shortPath(path) {
+  const parts = path.split(/[\\/]/);
+  return parts.length > 4 ? `…/${parts.slice(-3).join("/")}` : path;
 }
 
 const nameOf = (path) => path.split(/[\\/]/).pop();

@@ -16,10 +16,9 @@ export class SoundList extends EventTarget {
   #settling = 0;
   #drawn = 0;
 
-  constructor(box, peaks) {
+  constructor(box, head, peaks) {
     super();
-    this.box = box;
-    this.peaks = peaks;
+    Object.assign(this, { box, head, peaks });
     this.tall = make("div", { className: "tall", role: "presentation" });
     box.append(this.tall);
     box.addEventListener("scroll", () => this.#later(), { passive: true });
@@ -27,7 +26,7 @@ export class SoundList extends EventTarget {
       const row = event.target.closest(".row");
       if (row) this.choose(row.index);
     });
-    new ResizeObserver(() => this.#draw()).observe(box);
+    new ResizeObserver(() => this.#resized()).observe(box);
   }
 
   get at() {
@@ -73,6 +72,13 @@ export class SoundList extends EventTarget {
   /** Draw all thumbnails anew, after a change of colours or sizes. */
   repaint() {
     for (const row of this.#rows.values()) this.#paint(row);
+  }
+
+  #resized() {
+    // The heads stand over their columns, however wide the scroll bar is.
+    this.head.style.marginRight = `${this.box.offsetWidth - this.box.clientWidth}px`;
+    this.repaint();
+    this.#draw();
   }
 
   #later() {
@@ -126,7 +132,7 @@ export class SoundList extends EventTarget {
 
   #row(index) {
     const item = this.#items[index];
-    const what = [item.category, item.subcategory].filter(Boolean).join(" · ") || item.cat_id || "";
+    const what = [item.category, item.subcategory].filter(Boolean).join(" / ") || item.cat_id || "";
     const gone = item.file_state && item.file_state !== "present";
     const encoded = item.profiles?.length > 0;
     const row = make(
