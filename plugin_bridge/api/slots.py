@@ -94,6 +94,7 @@ def _described(bridge: Bridge, number: int, slot: Slot) -> dict[str, Any]:
             if error.code not in GONE:
                 raise
             continue
-        url = audio_url(take, params)
+        # With the profile that was chosen for it: instruments keep this address in the projects of their users.
+        url = audio_url(take, params.model_copy(update={"profile": take.profile}))
         takes.append({"i": i, "id": uid, "seed": take.seed, "audio_url": url, "bytes": take.wav_bytes})
     return {"slot": number, **slot.model_dump(), "takes": takes}
