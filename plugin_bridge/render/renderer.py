@@ -186,6 +186,8 @@ class Renderer:
         """End what runs at its next block and let go of the threads; what was decoded is still written to disk."""
         self._queue.close()
         for flight in list(self._flights.values()):
+            if flight.begun and flight.front == flight.take.frames:
+                continue  # all there, and about to be kept
             flight.wanted = False
             flight.error = flight.error or _closing()
             flight.wake()

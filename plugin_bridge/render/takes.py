@@ -224,8 +224,6 @@ def make_take(session: Session, id_prefix: str, params: TakeParams, *, weights_s
     if weights_sha256:
         check_model(uid, stored, weights_sha256)
     header = read_header(stored.payload)
-    rate = params.rate or header.sample_rate
-    start, frames = _part(params, resampled_length(header.samples, header.sample_rate, rate), rate)
     return Take(
         asset_uid=uid,
         profile=stored.profile,
@@ -233,18 +231,31 @@ def make_take(session: Session, id_prefix: str, params: TakeParams, *, weights_s
         weights_sha256=stored.weights_sha256,
         seed=((stored.decode_seed if params.seed is None else params.seed) + params.variation) % SEEDS,
         quality=params.q,
-        sample_rate=rate,
-        channels=header.channels if params.ch == "keep" else int(params.ch),
-        frames=frames,
-        bits=params.bits,
-        gain_db=params.gain_db,
-        start=start,
-        source_rate=header.sample_rate,
-        source_channels=header.channels,
-        source_frames=header.samples,
         payload=stored.payload,
+        **form_of(params, header.sample_rate, header.channels, header.samples),
         **about,
     )
+
+
+def form_of(params: TakeParams, source_rate: int, source_channels: int, source_frames: int) -> dict[str, Any]:
+    """The fields of a take that follow from what the decoder gives and what is asked for.
+
+    Raises:
+        SpressoError: ``bad_range``.
+    """
+    rate = params.rate or source_rate
+    start, frames = _part(params, resampled_length(source_frames, source_rate, rate), rate)
+    return {
+        "sample_rate": rate,
+        "channels": source_channels if params.ch == "keep" else int(params.ch),
+        "frames": frames,
+        "bits": params.bits,
+        "gain_db": params.gain_db,
+        "start": start,
+        "source_rate": source_rate,
+        "source_channels": source_channels,
+        "source_frames": source_frames,
+    }
 
 
 def _part(params: TakeParams, total: int, rate: int) -> tuple[int, int]:
