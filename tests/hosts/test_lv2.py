@@ -7,8 +7,10 @@ what plays is recognised by comparing samples; with the real bridge it is compar
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import os
+import queue
 import struct
 import subprocess
 import threading
@@ -18,10 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 from tests.hosts.fake_bridge import TOKEN, FakeBridge, answer, noise, problem, wav_32f
 from tests.hosts.programs import needs, needs_file
+from tests.plugin_bridge.running import FilledCatalog, Running
 
 needs("gcc", "make")
 needs_file("/usr/include/lv2/core/lv2.h", "lv2-dev")
@@ -535,3 +539,220 @@ def test_a_hostile_project_file_asks_for_nothing_but_sounds(builds: Path, fake: 
             host.set(SLOT, 3)
             host.until(READY, 4)
     assert {target.split("?")[0] for target in fake.asked} == {"/v1/slots/0", "/v1/slots/3", "/v1/sounds/aa/audio.wav"}
+
+
+# --- in jalv, with the real bridge ---------------------------------------------------------------------------------
+
+
+JACK_RATE, PERIOD = 48_000, 512
+
+
+class Jack:
+    """A JACK server without hardware, and a client of ours that sends notes and records two channels."""
+
+    def __init__(self, folder: Path) -> None:
+        name = f"spresso-{os.getpid()}"
+        self.environment = {**os.environ, "JACK_DEFAULT_SERVER": name, "JACK_NO_AUDIO_RESERVATION": "1"}
+        self._log = (folder / "jackd.log").open("w")
+        command = ["jackd", "-n", name, "-r", "-d", "dummy", "-r", str(JACK_RATE), "-p", str(PERIOD)]
+        self._server = subprocess.Popen(command, env=self.environment, stdout=self._log, stderr=self._log)
+        self._notes: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
+        self._blocks: list[NDArray[np.float32]] | None = None
+        self._wanted, self._recorded = 0, threading.Event()
+        jack = pytest.importorskip("jack", reason="JACK-Client is not installed (pip install -e '.[hosts]')")
+        jack.set_error_function(lambda _: None)
+        jack.set_info_function(lambda _: None)
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self.client = jack.Client("spresso-recorder", servername=name, no_start_server=True)
+                break
+            except jack.JackError:
+                assert self._server.poll() is None, "jackd ended"
+                assert time.monotonic() < end, "jackd did not start"
+                time.sleep(0.05)
+        self._midi = self.client.midi_outports.register("notes")
+        self._inputs = [self.client.inports.register(side) for side in ("left", "right")]
+        self.client.set_process_callback(self._process)
+        self.client.activate()
+
+    def _process(self, frames: int) -> None:
+        self._midi.clear_buffer()
+        with contextlib.suppress(queue.Empty):
+            note, velocity = self._notes.get_nowait()
+            self._midi.write_midi_event(0, (0x90, note, velocity))
+            self._blocks = []
+        if self._blocks is not None and len(self._blocks) < self._wanted:
+            self._blocks.append(np.stack([port.get_array().copy() for port in self._inputs], axis=1))
+            if len(self._blocks) == self._wanted:
+                self._recorded.set()
+
+    def connect(self, name: str) -> None:
+        """Wire the plugin that runs under a name, once it is there."""
+        end = time.monotonic() + PATIENCE_S
+        while len(self.client.get_ports(f"{name}:")) < 3:
+            assert time.monotonic() < end, f"{name} did not start"
+            time.sleep(0.05)
+        self.client.connect(self._midi, f"{name}:midi")
+        for port, side in zip(self._inputs, ("left", "right"), strict=True):
+            self.client.connect(f"{name}:{side}", port)
+
+    def play(self, note: int, seconds: float) -> NDArray[np.float32]:
+        """A note at full velocity, and what comes back as [frames, 2]."""
+        self._recorded.clear()
+        self._blocks, self._wanted = None, int(seconds * JACK_RATE / PERIOD) + 2
+        self._notes.put((note, 127))
+        assert self._recorded.wait(PATIENCE_S)
+        assert self._blocks is not None
+        return np.concatenate(self._blocks)
+
+    def close(self) -> None:
+        self.client.deactivate()
+        self.client.close()
+        self._server.terminate()
+        self._server.wait(PATIENCE_S)
+        self._log.close()
+
+
+@pytest.fixture
+def jack(tmp_path: Path) -> Iterator[Jack]:
+    needs("jackd", "jalv")
+    server = Jack(tmp_path)
+    yield server
+    server.close()
+
+
+class Jalv:
+    """The plugin as it is shipped, in jalv."""
+
+    def __init__(self, builds: Path, jack: Jack, running: Running, folder: Path, *options: str) -> None:
+        environment = {**jack.environment, **running.environment, "LV2_PATH": str(builds / "plain")}
+        self._said = (folder / "jalv.log").open("w+")
+        self._process = subprocess.Popen(
+            ["jalv", "-x", "-n", "spresso-player", *options, "urn:spresso:slot"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=self._said,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        jack.connect("spresso-player")
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def until(self, **ports: int) -> None:
+        """Wait until output ports have these values."""
+        wanted = {f"{name} = {value:f}" for name, value in ports.items()}
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            self._tell("monitors")
+            time.sleep(0.1)
+            self._said.seek(0)
+            said = self._said.read().replace("> ", "").splitlines()[-3:]
+            if wanted <= set(said):
+                return
+            assert time.monotonic() < end, said
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()  # the end of its input is how it is left
+        assert self._process.wait(PATIENCE_S) == 0
+        self._said.close()
+
+
+def of_slot(running: Running, slot: int) -> list[NDArray[np.float32]]:
+    """The takes of a slot as the bridge gives them out, as [frames, 2]."""
+    takes = []
+    for take in running.client.get(f"/v1/slots/{slot}").json()["takes"]:
+        body = running.client.get(f"{take['audio_url']}&bits=32f&rate={JACK_RATE}").content
+        samples, rate = soundfile.read(io.BytesIO(body), dtype="float32", always_2d=True)
+        assert rate == JACK_RATE
+        takes.append(samples if samples.shape[1] == 2 else np.repeat(samples, 2, axis=1))
+    return takes
+
+
+def recognise(heard: NDArray[np.float32], takes: list[NDArray[np.float32]]) -> tuple[int, int, float]:
+    """Which take was played, when it began [frames] and how loud; by the peak of the cross-correlation."""
+    best = (-1.0, 0, 0, 0.0)
+    for number, take in enumerate(takes):
+        size = len(heard) + len(take)
+        product = np.fft.rfft(heard[:, 0], size) * np.conj(np.fft.rfft(take[:, 0], size))
+        correlation = np.fft.irfft(product, size)[: len(heard)]
+        at = int(correlation.argmax())
+        part = heard[at : at + len(take)]
+        energy = float(np.sum(take[: len(part)].astype(np.float64) ** 2))
+        gain = float(np.sum(part.astype(np.float64) * take[: len(part)])) / energy
+        likeness = float(correlation[at]) / (np.linalg.norm(part[:, 0]) * np.linalg.norm(take[:, 0]))
+        best = max(best, (likeness, number, at, gain))
+    assert best[0] > 0.9999, best
+    return best[1], best[2], best[3]
+
+
+def test_jalv_plays_what_the_bridge_decodes(
+    builds: Path, jack: Jack, running_bridge: Running, bridge_catalog: FilledCatalog, tmp_path: Path
+) -> None:
+    client = running_bridge.client
+    sound = bridge_catalog.id_of("Metal door")
+    assert client.put("/v1/slots/3", json={"ids": [sound], "variations": 4}).is_success
+    takes = of_slot(running_bridge, 3)
+    player = Jalv(builds, jack, running_bridge, tmp_path, "-c", "slot=3")
+    try:
+        player.until(status=READY, loaded=4)
+        heard = [recognise(jack.play(60, 0.7), takes) for _ in range(12)]
+    finally:
+        player.close()
+        client.delete("/v1/slots/3")
+    order = [number for number, _, _ in heard]
+    assert all(one != other for one, other in itertools.pairwise(order))
+    assert len(set(order)) == 4
+    assert {at for _, at, _ in heard} == {PERIOD}  # the note leaves in one period and is heard in the next
+    assert all(gain == pytest.approx(1.0, abs=1e-6) for _, _, gain in heard)
+
+
+def test_jalv_restores_a_project_by_its_sounds(
+    builds: Path, jack: Jack, running_bridge: Running, bridge_catalog: FilledCatalog, tmp_path: Path
+) -> None:
+    client, project = running_bridge.client, tmp_path / "project"
+    steps, door = bridge_catalog.id_of("gravel 01"), bridge_catalog.id_of("Metal door")
+    assert client.put("/v1/slots/7", json={"ids": [steps], "variations": 3}).is_success
+    takes = of_slot(running_bridge, 7)
+    with contextlib.closing(Host(builds, "asan", running_bridge.file, tmp_path / "saving.f32")) as host:
+        host.set(SLOT, 7)
+        host.until(READY, 3)
+        host.say(f"save {tmp_path / 'state'}")
+    kept = turtle((tmp_path / "state").read_text(), slot=7)
+    assert kept.count(steps) == 3 and kept.count("profile=") == 3
+    assert client.put("/v1/slots/7", json={"ids": [door], "variations": 2}).is_success  # the other machine
+    project.mkdir()
+    (project / "state.ttl").write_text(kept)
+    player = Jalv(builds, jack, running_bridge, tmp_path, "-l", str(project))
+    try:
+        player.until(status=READY, loaded=3)
+        played = {recognise(jack.play(60, 0.5), takes)[0] for _ in range(8)}
+    finally:
+        player.close()
+        client.delete("/v1/slots/7")
+    assert played == {0, 1, 2}
+
+
+def turtle(state: str, slot: int) -> str:
+    """What our host saved, as LV2 hosts write it."""
+    values = {line.split()[0]: bytes.fromhex(line.split()[3]) for line in state.splitlines()}
+    sounds = values["urn:spresso:slot#sounds"].rstrip(b"\0").decode().replace("\n", "\\n")
+    assert int.from_bytes(values["urn:spresso:slot#inSlot"], "little") == slot
+    return f"""@prefix lv2: <http://lv2plug.in/ns/lv2core#> .
+@prefix pset: <http://lv2plug.in/ns/ext/presets#> .
+@prefix state: <http://lv2plug.in/ns/ext/state#> .
+@prefix xsd: <http://www.w3.org/2001/XMLSchema#> .
+
+<> a pset:Preset ;
+    lv2:appliesTo <urn:spresso:slot> ;
+    lv2:port [ lv2:symbol "slot" ; pset:value {slot}.0 ] ;
+    state:state [
+        <urn:spresso:slot#sounds> "{sounds}" ;
+        <urn:spresso:slot#inSlot> "{slot}"^^xsd:int
+    ] .
+"""
