@@ -30,6 +30,7 @@ class _Short:
     at: int
     stream: bytes
     header: SprHeader
+    frames: int
     start: int  # of its codes
     end: int
 
@@ -50,7 +51,7 @@ def cut_many(streams: Sequence[bytes], codebooks: int, model: EntropyModel | Non
             header = short.header
             groups[header.pool, header.codebooks or 0, header.bits or 0, header.coded_channels].append(short)
     for group in groups.values():
-        group.sort(key=lambda short: short.header.frames, reverse=True)
+        group.sort(key=lambda short: short.frames, reverse=True)
         # where few are as long as this, their steps are no longer taken together
         group = group[_few_are_longer(group) :]
         if len(group) >= TOGETHER:
@@ -63,8 +64,8 @@ def _few_are_longer(group: Sequence[_Short]) -> int:
     """How many of the longest streams stand too much alone at their end to be taken together with the others."""
     if len(group) < TOGETHER:
         return len(group)
-    usual = group[TOGETHER - 1].header.frames
-    return sum(short.header.frames > usual for short in group)
+    usual = group[TOGETHER - 1].frames
+    return sum(short.frames > usual for short in group)
 
 
 def _short(at: int, stream: bytes, codebooks: int, model: EntropyModel | None) -> _Short | None:
@@ -85,7 +86,7 @@ def _short(at: int, stream: bytes, codebooks: int, model: EntropyModel | None) -
         and bitstream.is_whole(stream, end)
         and bitstream.is_padded(header, stream[side_start:start])
     )
-    return _Short(at, stream, header, start, end) if usual else None
+    return _Short(at, stream, header, header.frames, start, end) if usual else None
 
 
 def _cut_group(
@@ -94,7 +95,7 @@ def _cut_group(
     head = group[0].header
     tables = tables_for(head, model)
     assert tables is not None and head.codebooks is not None
-    frames = [short.header.frames for short in group]
+    frames = [short.frames for short in group]
     messages = [short.message for short in group]
     found = cut_many_codes(messages, frames, head.coded_channels, head.codebooks, kept, tables)
     coded: list[tuple[_Short, bytes, np.ndarray]] = []
@@ -102,10 +103,10 @@ def _cut_group(
         if made is None:
             continue  # `bitstream.cut` says what is wrong
         message, codes_FCM = made
-        header = replace(short.header, codebooks=kept)
-        if len(message) < header.payload_bytes:
+        if 8 * len(message) < short.frames * head.frame_bits // head.codebooks * kept:
             coded.append((short, message, codes_FCM))
             continue
+        header = replace(short.header, codebooks=kept)
         side = short.stream[short.start - header.side_bytes : short.start]
         plain = bitstream.pack(header, by_channel(codes_FCM), side)
         if np.array_equal(bitstream.unpack(plain)[1], by_channel(codes_FCM)):
@@ -121,7 +122,7 @@ def _keep_what_reads_back(
 ) -> None:
     if not coded:
         return
-    frames = [short.header.frames for short, _, _ in coded]
+    frames = [short.frames for short, _, _ in coded]
     channels = coded[0][0].header.coded_channels
     again = decode_many_codes([message for _, message, _ in coded], frames, channels, kept, tables)
     for (short, message, codes_FCM), read_FCM in zip(coded, again, strict=True):

@@ -33,6 +33,9 @@ __all__ = ["cut_many_codes", "decode_many_codes"]
 
 Numbers = npt.NDArray[np.uint64]
 Rows = slice | npt.NDArray[np.intp]
+# What is known of the codes of earlier frames: symbol -> what came behind it, the latest last.
+Node = dict[int, Any]
+Branch = tuple[list[int], int]  # all symbols of a frame, and where those below begin
 _LOW, _MASK, _TOP = np.uint64(LOW), np.uint64(FULL - 1), np.uint64(BITS - 8)
 _EIGHT, _ONE = np.uint64(8), np.uint64(1)
 _NUMBER = 8  # bytes
@@ -79,7 +82,7 @@ def _walk(
     cumulative = tables.cumulative
     thresholds = [np.array(row, np.uint64) for row in cumulative[:codebooks]]
     offered = min(CANDIDATES, tables.entries - 1)
-    trees: list[dict[int, Any]] = [{} for _ in range(count)]
+    trees: list[Node] = [{} for _ in range(count)]
     ranks: list[dict[tuple[int, int, int], list[int]]] = [{} for _ in range(count)]
     for frame in range(codes.shape[1]):
         active = sum(length > frame for length in frames)
@@ -99,8 +102,8 @@ def _walk(
             staying = active if channel + 1 < channels else sum(length > frame + 1 for length in frames)
             told = codes[:staying, frame, channel].tolist()
             for node, skipped, symbols in zip(leaves, known.tolist(), told, strict=False):
-                for symbol in symbols[skipped:] if skipped else symbols:
-                    node[symbol] = node = {}
+                if skipped < codebooks:
+                    node[symbols[skipped]] = (symbols, skipped + 1)
     return codes
 
 
@@ -109,12 +112,12 @@ def _familiar(
     tables: EntropyTables,
     n: int,
     channel: int,
-    node: dict[int, Any],
+    node: Node,
     ranks: dict[tuple[int, int, int], list[int]],
     cumulative: list[list[int]],
     offered: int,
     codes_M: npt.NDArray[np.int32],
-) -> tuple[dict[int, Any], int]:
+) -> tuple[Node, int]:
     """The codes of a frame of one message as long as candidates stand: where in the tree they end, and their number."""
     one, m = coder.one(n), 0
     while node and m < len(codes_M):
@@ -129,11 +132,18 @@ def _familiar(
             weights[:] = [weight + 1 >> 1 for weight in weights]
         symbol = candidates[rank] if rank < count else one.draw(m, cumulative[m], sorted(candidates), -1)
         codes_M[m] = symbol
-        child = node.pop(symbol, None)
-        node[symbol] = child = {} if child is None else child
+        node[symbol] = child = _opened(node.pop(symbol, None))
         node, m = child, m + 1
     coder.take_back(n, one)
     return node, m
+
+
+def _opened(child: Node | Branch | None) -> Node:
+    """The node below a symbol. A branch without forks lies there as its symbols until somebody comes back to it."""
+    if isinstance(child, tuple):
+        symbols, at = child
+        return {symbols[at]: (symbols, at + 1)} if at < len(symbols) else {}
+    return {} if child is None else child
 
 
 class _Decoders:

@@ -15,7 +15,7 @@ from spresso_assets.jobs.queue import JOBS, NEW_JOB, QUEUE_OF_KIND, Claim, enque
 from spresso_assets.jobs.reencode_ways import ALL, Route
 
 # Most renditions and most seconds of sound in one job: long enough to be worth a row, short enough for a lease.
-CUT_SOUNDS, CUT_S = 500, 36_000.0
+CUT_SOUNDS, CUT_S = 2000, 36_000.0
 QUANTISE_SOUNDS, QUANTISE_S = 64, 600.0
 
 
