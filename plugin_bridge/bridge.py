@@ -65,9 +65,8 @@ class Bridge:
 
     async def close(self) -> None:
         """End what the bridge started; nobody asks it any more."""
-        for part in (self.exports, self.renderer):
-            if part is not None:
-                await part.close()
+        await self.exports.close()
+        await self.renderer.close()
 
 
 def open_bridge(
@@ -92,36 +91,22 @@ def open_bridge(
         new_dav_token: forget the former token of the read-only folder.
     """
 
-    def made(module: str, name: str, *args: Any, **options: Any) -> Any:
-        """For the time until every room is there."""
-        import importlib
-        import logging
-
-        try:
-            return getattr(importlib.import_module(module), name)(*args, **options)
-        except Exception as error:
-            logging.getLogger("spresso.bridge").warning("%s is not there yet: %r", module, error)
-            return None
+    from plugin_bridge.events import Events
+    from plugin_bridge.exports import Exports
+    from plugin_bridge.render.renderer import Renderer
+    from plugin_bridge.slots import Slots
 
     tokens = Tokens(dav_token=kept_dav_token(settings.state_dir, anew=new_dav_token))
-    renderer = made(
-        "plugin_bridge.render.renderer",
-        "Renderer",
-        settings,
-        catalog,
-        load_codec,
-        weights_sha256=weights_sha256,
-        wake_workers=wake_workers,
-    )
-    events = made("plugin_bridge.events", "Events", catalog)
+    renderer = Renderer(settings, catalog, load_codec, weights_sha256=weights_sha256, wake_workers=wake_workers)
+    events = Events(catalog)
     return Bridge(
         settings,
         catalog,
         tokens,
         renderer,
         events,
-        made("plugin_bridge.slots", "Slots", settings.state_dir / "slots.json"),
-        made("plugin_bridge.exports", "Exports", settings, catalog, renderer, events),
+        Slots(settings.state_dir / "slots.json"),
+        Exports(settings, catalog, renderer, events),
         weights_sha256=weights_sha256,
         model_name=model_name,
     )

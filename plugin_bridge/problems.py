@@ -1,7 +1,7 @@
 """Errors as HTTP answers: the right status and an `application/problem+json` body (RFC 9457), whatever went wrong.
 
 Every `SpressoError` may leave an endpoint; its code decides the status. Codes that are not listed are judged by what
-the error says of itself: wrong usage is the client's fault, what may work later is 503, the rest is ours.
+the error says of itself: wrong usage is 400, what may work later is 503, a sound that can never be had is 422.
 """
 
 import json
@@ -44,6 +44,7 @@ STATUSES = {
     "target_in_root": 409,
     "manifest_foreign": 409,
     "not_finished": 409,
+    "original_changed": 409,
     "superseded": 409,
     "body_too_slow": 408,
     "body_too_large": 413,
@@ -56,6 +57,10 @@ STATUSES = {
     "too_many_decodes": 429,
     "too_many_jobs": 429,
     "too_many_listeners": 429,
+    "failed": 500,
+    "internal": 500,
+    "decode_failed": 500,
+    "decode_incomplete": 500,
     "not_supported": 501,
     "root_offline": 503,
     "model_missing": 503,
@@ -80,7 +85,7 @@ def status_of(error: SpressoError) -> int:
     """The HTTP status that says what an error says."""
     if (status := STATUSES.get(error.code) or BY_EXIT_CODE.get(error.exit_code)) is not None:
         return status
-    return 500 if error.kind is FaultKind.PERMANENT else 503
+    return 422 if error.kind is FaultKind.PERMANENT else 503
 
 
 def problem(status: int, code: str, detail: str, hint: str = "") -> dict[str, Any]:

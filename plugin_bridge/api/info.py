@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from plugin_bridge.api.send import send_targets
 from plugin_bridge.bridge import Bridge
 from spresso_assets import __version__
 from spresso_assets.catalog.rows import SessionRows
@@ -46,7 +47,7 @@ def router(bridge: Bridge) -> APIRouter:
             "qualities": QUALITIES,
             "place_folders": [str(folder) for folder in bridge.place_folders()],
             "limits": {"max_seconds": settings.max_seconds, "max_queued": settings.max_queued},
-            "capabilities": {"send": []},
+            "capabilities": {"send": send_targets()},
             "decode": {"mode": settings.decode, "queued": counts["queued"], "running": counts["running"]},
             "dav_url": bridge.dav_url,
         }
