@@ -198,19 +198,26 @@ def pause(
 
 @app.command()
 def resume(ctx: typer.Context, queue: Queue = None, batch: Batch = None, dry_run: DryRun = False) -> None:
-    """Let the jobs of a paused queue or batch begin again."""
+    """Let the jobs of a paused queue or batch begin again; make the plan of an interrupted re-encoding whole."""
     state = state_of(ctx)
     from spresso_assets.jobs.control import find_batch, resume_batch, resume_queue
 
     _one_of(queue, batch)
+    unfinished = False
     with state.change(dry_run) as session:
         if batch is not None:
             found = find_batch(session, batch)
-            was_paused = resume_batch(session, found)
             what: dict[str, Any] = {"batch": found.uid}
+            unfinished = found.state == "planning"
+            was_paused = unfinished or resume_batch(session, found)
         else:
             was_paused = resume_queue(session, queue or "")
             what = {"queue": queue}
+    if unfinished and not dry_run:
+        from spresso_assets.jobs.reencode_plan import write_jobs
+
+        with state.out.progress("planning", "sounds") as progress:
+            write_jobs(state.catalog(), what["batch"], lambda sounds: progress.update(sounds, None, "", "planning"))
     told = f"{_named(what)} {'resumed' if was_paused else 'was not paused'}"
     _told(ctx, {**what, "was_paused": was_paused, "dry_run": dry_run}, told, dry_run)
 

@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ import typer
 from spresso_assets.cli import format
 from spresso_assets.cli.output import Mode
 from spresso_assets.cli.state import State, state_of
+from spresso_assets.config import FILE_SUFFIX
 from spresso_assets.errors import ExitCode, SpressoError
 
 if TYPE_CHECKING:
@@ -117,11 +119,19 @@ def _spoken(state: State) -> list[str]:
 
 
 def _settings_of(state: State) -> dict[str, str]:
-    """Settings for the processes, through the environment: a command line, which all users can see, shows no secret."""
+    """Settings for the processes, through the environment: a command line, which all users can see, shows no secret.
+
+    What lies in a file of its own stays there: the processes read it as this one did.
+    """
     settings = state.settings
     found = {"SPRESSO_CATALOG": settings.catalog, "SPRESSO_WORKERS": str(settings.workers)}
     if settings.bundle is not None:
         found["SPRESSO_BUNDLE"] = str(settings.bundle)
     if settings.broker_url is not None:
         found["SPRESSO_BROKER_URL"] = settings.broker_url.get_secret_value()
-    return found
+    return {name: value for name, value in found.items() if not _lies_in_a_file(name, value)}
+
+
+def _lies_in_a_file(name: str, value: str) -> bool:
+    path = os.environ.get(name + FILE_SUFFIX)
+    return path is not None and Path(path).read_text(encoding="utf-8").strip() == value

@@ -222,7 +222,9 @@ def _require_state(batch: Batch, *states: str) -> None:
         raise SpressoError(
             f"The batch {batch.uid[:8]} is {batch.state}",
             code="batch_not_running",
-            hint="It can be paused when its plan is made" if batch.state == "planning" else "Ask for the work again",
+            hint="'spresso jobs resume --batch' makes its plan whole"
+            if batch.state == "planning"
+            else "Ask for the work again",
         )
 
 

@@ -19,7 +19,7 @@ from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile
 from spresso_assets.catalog.renditions import READY, NewRendition, store_renditions
 from spresso_assets.codec.bitstream import EntropyModel, read_header
 from spresso_assets.codec.cutting import cut_many
-from spresso_assets.errors import ExitCode, FaultKind, SpressoError
+from spresso_assets.errors import SpressoError
 from spresso_assets.jobs import queue
 from spresso_assets.jobs.closing import close_each
 from spresso_assets.jobs.context import TaskContext
@@ -28,6 +28,7 @@ from spresso_assets.jobs.outcome import Outcome
 from spresso_assets.jobs.queue import Claim
 from spresso_assets.jobs.retire import PROFILE, Wanted, check_header, check_stream, retire, verify_stored
 from spresso_assets.jobs.source import source_of_asset
+from spresso_assets.jobs.weights import require_weights
 
 RENDITIONS = SQLModel.metadata.tables["rendition"]
 ASSETS = SQLModel.metadata.tables["asset"]
@@ -134,18 +135,6 @@ def profile_of(session: Session, claim: Claim) -> tuple[EncodeProfile, str]:
     """The profile of a job and the hash of its weights."""
     profile = session.get_one(EncodeProfile, claim.profile_id)
     return profile, session.get_one(CodecModel, profile.model_id).weights_sha256
-
-
-def require_weights(profile: EncodeProfile, weights: str, found: str) -> None:
-    """Raises SpressoError ``weights_mismatch``: a stream is cut, quantised and decoded by its own model's bundle."""
-    if found != weights:
-        raise SpressoError(
-            f"The profile '{profile.name}' belongs to the weights {weights[:8]}; the loaded ones are {found[:8]}",
-            code="weights_mismatch",
-            hint="Name the right bundle with --bundle, or register the new one with 'spresso init'",
-            exit_code=ExitCode.MODEL_MISSING,
-            kind=FaultKind.ENVIRONMENT,
-        )
 
 
 def open_chunk(session: Session, claim: Claim, profile: EncodeProfile) -> Chunk:

@@ -9,13 +9,14 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from spresso_assets.catalog.engine import Catalog
-from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile, Rendition
+from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile
 from spresso_assets.catalog.profiles import operating_point
 from spresso_assets.catalog.renditions import store_rendition
-from spresso_assets.errors import ExitCode, FaultKind, SpressoError
+from spresso_assets.errors import FaultKind, SpressoError
 from spresso_assets.jobs import queue
 from spresso_assets.jobs.closing import close_each
 from spresso_assets.jobs.context import Audio, TaskContext
+from spresso_assets.jobs.cut_task import ready_assets
 from spresso_assets.jobs.faults import about_the_model, as_spresso_error
 from spresso_assets.jobs.keeper import LeaseKeeper
 from spresso_assets.jobs.memory import fill, free_device_memory, out_of_memory
@@ -23,6 +24,7 @@ from spresso_assets.jobs.outcome import Outcome
 from spresso_assets.jobs.queue import Claim
 from spresso_assets.jobs.retire import settle
 from spresso_assets.jobs.source import Source, no_source, sources_of_assets
+from spresso_assets.jobs.weights import require_weights
 
 ALREADY = "already"
 # From here on a sound is read twice, block by block, instead of once as a whole: long before it hurts.
@@ -62,7 +64,7 @@ def run_encodes(catalog: Catalog, claims: Sequence[Claim], context: TaskContext)
             works = _works_of(session, claims, profile)
         try:
             if any(work.alive for work in works):
-                _require_weights(context, profile, weights)
+                require_weights(profile, weights, context.codec().weights_sha256)
                 _encode(context, profile, works)
         except SpressoError as error:
             for work in works:
@@ -79,10 +81,7 @@ def run_encodes(catalog: Catalog, claims: Sequence[Claim], context: TaskContext)
 def _works_of(session: Session, claims: Sequence[Claim], profile: EncodeProfile) -> list[_Work]:
     ids = [claim.asset_id for claim in claims if claim.asset_id is not None]
     assets = {asset.id: asset for asset in session.execute(select(Asset).where(col(Asset.id).in_(ids))).scalars()}
-    ready = select(col(Rendition.asset_id)).where(
-        col(Rendition.asset_id).in_(ids), col(Rendition.profile_id) == profile.id, col(Rendition.status) == "ready"
-    )
-    done = set(session.connection().execute(ready).scalars())
+    done = ready_assets(session, profile, ids)
     sources = sources_of_assets(session, ids)
     works = []
     again = {claim.asset_id for claim in claims if claim.params.get("again")}  # though they are done
@@ -93,19 +92,6 @@ def _works_of(session: Session, claims: Sequence[Claim], profile: EncodeProfile)
             work.fault = no_source(session, work.asset.id or 0)
         works.append(work)
     return works
-
-
-def _require_weights(context: TaskContext, profile: EncodeProfile, weights: str) -> None:
-    """A profile belongs to weights: with others the bytes would decode to noise."""
-    found = context.codec().weights_sha256
-    if found != weights:
-        raise SpressoError(
-            f"The profile '{profile.name}' belongs to the weights {weights[:8]}; the loaded ones are {found[:8]}",
-            code="weights_mismatch",
-            hint="Name the right bundle with --bundle, or register the new one with 'spresso init'",
-            exit_code=ExitCode.MODEL_MISSING,
-            kind=FaultKind.ENVIRONMENT,
-        )
 
 
 def _encode(context: TaskContext, profile: EncodeProfile, works: Sequence[_Work]) -> None:

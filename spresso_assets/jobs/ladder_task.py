@@ -22,12 +22,12 @@ from spresso_assets.evaluation.judging import SOLVER, judge_stream, quality_reco
 from spresso_assets.jobs import queue
 from spresso_assets.jobs.closing import close_each
 from spresso_assets.jobs.context import Audio, TaskContext
-from spresso_assets.jobs.cut_task import require_weights
 from spresso_assets.jobs.keeper import LeaseKeeper
 from spresso_assets.jobs.outcome import Outcome
 from spresso_assets.jobs.queue import Claim
 from spresso_assets.jobs.retire import settle
 from spresso_assets.jobs.source import Source, source_of_asset
+from spresso_assets.jobs.weights import require_weights
 
 SHORTEST_S = 0.05  # below, no measure says anything
 

@@ -14,12 +14,13 @@ from spresso_assets.codec.bitstream import EntropyModel
 from spresso_assets.errors import SpressoError
 from spresso_assets.jobs.closing import close_each
 from spresso_assets.jobs.context import TaskContext
-from spresso_assets.jobs.cut_task import Chunk, Parent, open_chunk, profile_of, require_weights, write_chunk
+from spresso_assets.jobs.cut_task import Chunk, Parent, open_chunk, profile_of, write_chunk
 from spresso_assets.jobs.faults import as_spresso_error
 from spresso_assets.jobs.keeper import LeaseKeeper
 from spresso_assets.jobs.memory import free_device_memory, out_of_memory
 from spresso_assets.jobs.outcome import Outcome
 from spresso_assets.jobs.queue import Claim
+from spresso_assets.jobs.weights import require_weights
 
 
 def run_quantises(catalog: Catalog, claims: Sequence[Claim], context: TaskContext) -> list[Outcome]:

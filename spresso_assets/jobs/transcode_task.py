@@ -16,11 +16,12 @@ from spresso_assets.errors import SpressoError
 from spresso_assets.jobs import queue
 from spresso_assets.jobs.closing import close_each
 from spresso_assets.jobs.context import Audio, TaskContext
-from spresso_assets.jobs.cut_task import Chunk, Parent, open_chunk, profile_of, require_weights
+from spresso_assets.jobs.cut_task import Chunk, Parent, open_chunk, profile_of
 from spresso_assets.jobs.keeper import LeaseKeeper
 from spresso_assets.jobs.outcome import Outcome
 from spresso_assets.jobs.queue import Claim
 from spresso_assets.jobs.retire import settle
+from spresso_assets.jobs.weights import require_weights
 
 TRANSCODED = "transcoded"
 

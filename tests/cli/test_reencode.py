@@ -104,3 +104,19 @@ def test_questions_without_an_answer_are_refused(filled: Spresso) -> None:
         assert filled("reencode", *arguments, "-y").code == 2, arguments
     assert "Say --yes" in filled("reencode", "--profile", "1hz").err
     assert profiles(filled) == {("2.5kbps",)}
+
+
+def test_a_plan_that_was_interrupted_is_made_whole_by_resuming_its_batch(filled: Spresso, tmp_path: Path) -> None:
+    from spresso_assets.jobs.reencode_plan import start
+    from spresso_assets.jobs.reencode_ways import Request
+
+    with contextlib.closing(open_catalog(tmp_path / "catalog.db")) as catalog:
+        batch = start(catalog, Request("", "1hz"))
+    refused = filled("jobs", "pause", "--batch", batch)
+    assert refused.code != 0 and "jobs resume --batch" in refused.err
+    filled.ok("jobs", "resume", "--batch", batch, "--dry-run")
+    with contextlib.closing(sqlite3.connect(os.environ["SPRESSO_CATALOG"])) as database:
+        assert database.execute("SELECT state FROM batch WHERE uid = ?", (batch,)).fetchone() == ("planning",)
+    filled.ok("jobs", "resume", "--batch", batch)
+    with contextlib.closing(sqlite3.connect(os.environ["SPRESSO_CATALOG"])) as database:
+        assert database.execute("SELECT state, total FROM batch WHERE uid = ?", (batch,)).fetchone() == ("running", 3)
