@@ -554,7 +554,22 @@ class Jack:
         name = f"spresso-{os.getpid()}"
         self.environment = {**os.environ, "JACK_DEFAULT_SERVER": name, "JACK_NO_AUDIO_RESERVATION": "1"}
         self._log = (folder / "jackd.log").open("w")
-        command = ["jackd", "-n", name, "-r", "-d", "dummy", "-r", str(JACK_RATE), "-p", str(PERIOD)]
+        # Synchronous: on a busy machine a period then comes late, but none is lost.
+        command = [
+            "jackd",
+            "-n",
+            name,
+            "-r",
+            "-S",
+            "-t",
+            "10000",
+            "-d",
+            "dummy",
+            "-r",
+            str(JACK_RATE),
+            "-p",
+            str(PERIOD),
+        ]
         self._server = subprocess.Popen(command, env=self.environment, stdout=self._log, stderr=self._log)
         self._notes: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
         self._blocks: list[NDArray[np.float32]] | None = None
