@@ -286,6 +286,9 @@ class Renderer:
                     if not flight.wanted:
                         raise _Unwanted
                     sound.write(flight.front, block)
+                    if flight.front + len(block) == flight.take.frames and isinstance(sound, RamSound):
+                        # kept before anybody is told, so that whoever asks next finds it
+                        self.ram.put(flight.take.key, sound, sound.ram_bytes)
                     flight.front += len(block)
                     flight.tell()
                     halted = time.monotonic()
