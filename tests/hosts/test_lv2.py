@@ -722,7 +722,7 @@ def test_jalv_plays_what_the_bridge_decodes(
         client.delete("/v1/slots/3")
     order = [number for number, _, _ in heard]
     assert all(one != other for one, other in itertools.pairwise(order))
-    assert len(set(order)) == 4
+    assert len(set(order)) > 2  # of four; that twelve notes leave out two is less likely than 1 in 20,000
     assert {at for _, at, _ in heard} == {PERIOD}  # the note leaves in one period and is heard in the next
     assert all(gain == pytest.approx(1.0, abs=1e-6) for _, _, gain in heard)
 
@@ -743,14 +743,14 @@ def test_jalv_restores_a_project_by_its_sounds(
     assert client.put("/v1/slots/7", json={"ids": [door], "variations": 2}).is_success  # the other machine
     project.mkdir()
     (project / "state.ttl").write_text(kept)
-    player = Jalv(builds, jack, running_bridge, tmp_path, "-l", str(project))
+    player = Jalv(builds, jack, running_bridge, tmp_path, "-l", str(project), "-c", "order=1")
     try:
         player.until(status=READY, loaded=3)
-        played = {recognise(jack.play(60, 0.5), takes)[0] for _ in range(8)}
+        played = [recognise(jack.play(60, 0.5), takes)[0] for _ in range(4)]
     finally:
         player.close()
         client.delete("/v1/slots/7")
-    assert played == {0, 1, 2}
+    assert played == [0, 1, 2, 0]
 
 
 def turtle(state: str, slot: int) -> str:
