@@ -73,12 +73,11 @@ class OriginalWave:
     def _encoded(self, first: int, last: int) -> Iterator[bytes]:
         with open_sound(self.path) as sound:
             for raw in _frames(sound, first, last):
-                block, _ = cleaned(raw) if self.subtype == "FLOAT" else (np.nan_to_num(raw), 0)
                 if self.subtype == "FLOAT":
-                    yield np.ascontiguousarray(block, "<f4").tobytes()
+                    yield np.ascontiguousarray(cleaned(raw)[0], "<f4").tobytes()
                 else:
                     # what was recorded lies on the grid of 24 bits already, or was coarser coded than that: no dither
-                    yield packed(quantised(block, 24, None), 3)
+                    yield packed(quantised(raw, 24, None), 3)
 
 
 def open_original(path: Path, frames: int) -> OriginalWave:

@@ -32,6 +32,7 @@ class Asked(BaseModel):
 
     q: str = Field("", max_length=MAX_TEXT, description="Words and fields, as in `spresso search`.")
     category: str = Field("", max_length=MAX_TEXT, description="Exactly this category.")
+    cat_id: str = Field("", max_length=MAX_TEXT, description="CatIDs that begin so: DOOR, DOORWood.")
     tag: list[Annotated[str, Field(max_length=MAX_TEXT)]] = Field([], max_length=20, description="All of these tags.")
     dur_min: float | None = Field(None, ge=0, le=1e6, allow_inf_nan=False, description="Seconds.")
     dur_max: float | None = Field(None, ge=0, le=1e6, allow_inf_nan=False, description="Seconds.")
@@ -51,6 +52,9 @@ class Asked(BaseModel):
         terms = []
         if self.category:
             terms.append(Term((_exactly(self.category),), "category"))
+        if self.cat_id:
+            start = _exactly(self.cat_id).text
+            terms.append(Term((Value(low=start, high=start),), "cat_id"))  # a text range ends behind all that begin so
         terms += [Term((_exactly(tag),), "tag") for tag in self.tag if tag]
         if self.profile:
             terms.append(Term((_exactly(self.profile),), "profile"))
@@ -153,7 +157,7 @@ def router(bridge: Bridge) -> APIRouter:
         if asked.format == "tsv":
             return PlainTextResponse(tsv(items), media_type="text/tab-separated-values")
         following = offset + len(items)
-        more = len(items) == asked.limit and found.total > following and following <= MAX_OFFSET
+        more = len(items) == asked.limit and (found.total > following or not found.exact) and following <= MAX_OFFSET
         return JSONResponse(
             {
                 "items": items,

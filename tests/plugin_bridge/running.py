@@ -21,6 +21,7 @@ import numpy as np
 from plugin_bridge.bridge import Bridge, open_bridge
 from plugin_bridge.server import BridgeServer
 from plugin_bridge.settings import BridgeSettings
+from spresso_assets.audio.broadcast import build_ixml
 from spresso_assets.audio.write import write_wav
 from spresso_assets.catalog.engine import open_catalog
 from spresso_assets.cli.main import main
@@ -39,6 +40,7 @@ SOUNDS = (
     ("Feet/FEETHmn_Footstep gravel 03_JD_LIB.wav", 0.3, 1),
     ("Odd/AMBMisc_<b onmouseover=alert(1)>Wind & höhle_JD_LIB.wav", 0.4, 1),
 )
+CATEGORIES = {"Doors": "DOORS", "Rain": "RAIN"}  # by folder; the others have only the CatID of their names
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,10 @@ def write_sounds(folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         frames = int(seconds * RATE)
         noise = np.random.default_rng(number).standard_normal((channels, frames))
-        write_wav(folder / name, (0.1 * noise * np.linspace(1, 0, frames)).astype(np.float32), RATE, "PCM_24")
+        samples = (0.1 * noise * np.linspace(1, 0, frames)).astype(np.float32)
+        category = CATEGORIES.get(Path(name).parent.name)
+        ixml = build_ixml({"USER/CATEGORY": category}) if category else None
+        write_wav(folder / name, samples, RATE, "PCM_24", ixml=ixml)
 
 
 def fill_catalog(folder: Path, bundle: Path) -> FilledCatalog:
