@@ -40,6 +40,13 @@ export function badges(sound, profile) {
   ];
 }
 
+/** What A is, in one sentence. */
+export function honest(sound, profile) {
+  if (!sound?.profiles.length) return "";
+  const heard = rendition(sound, profile);
+  return `A is a re-synthesis${heard ? ` from ${bitRate(heard.kbps)}` : ""}: the same event, made up anew. It is not the recording.`;
+}
+
 /** A table of renditions; `hear(profile)` puts one on the deck. */
 export function renditionsPane(pane, sound, profile, hear) {
   const rows = (sound.renditions ?? []).map((item) => {

@@ -1,5 +1,6 @@
 // The page: puts its parts together.
 
+import { aboutPane, badges, facts, honest, renditionsPane } from "./about.js";
 import { Audition } from "./audition.js";
 import { Bridge } from "./bridge.js";
 import { Deck, RATE } from "./deck.js";
@@ -17,7 +18,6 @@ import { Takes } from "./takes.js";
 import { Variations } from "./variations.js";
 import { Views } from "./views.js";
 import { Work } from "./work.js";
-import { aboutPane, badges, facts, renditionsPane } from "./about.js";
 import { clock, plural } from "./wording.js";
 
 const CHOOSE_MS = 90; // between two sounds while an arrow key is held
@@ -75,6 +75,7 @@ byId("message").querySelector("button").addEventListener("click", () => (byId("m
 results.addEventListener("changed", ({ detail }) => {
   const { items, total, exact } = results;
   byId("count").textContent = `${total.toLocaleString("en")}${exact ? "" : "+"} ${total === 1 ? "sound" : "sounds"}`;
+  if (detail.anew) byId("refresh").hidden = true;
   filters.know(results);
   byId("nothing").hidden = items.length > 0;
   byId("nothing").textContent = filters.any
@@ -152,14 +153,15 @@ function showSound() {
 }
 
 function showSides() {
-  const { side, sound, stage, whyOffline } = audition;
+  const { side, sound, profile, stage, whyOffline } = audition;
   byId("side-a").setAttribute("aria-pressed", side === "made");
   byId("side-b").setAttribute("aria-pressed", side === "original");
   byId("side-a").disabled = !sound?.profiles.length;
   byId("side-b").setAttribute("aria-disabled", Boolean(whyOffline));
   const decoding = { decoding: "Decoding…", preview: "Preview; decoding full quality…" }[stage];
   const offline = whyOffline && `No A/B: ${whyOffline}.`;
-  byId("ab-note").textContent = [decoding, audition.note, offline].filter(Boolean).join(" ");
+  const told = [decoding, audition.note, offline].filter(Boolean).join(" ");
+  byId("ab-note").textContent = told || (side === "made" ? honest(sound, profile) : "This is the original.");
   byId("ab-note").title = byId("ab-note").textContent;
   byId("chosen").dataset.stage = stage;
   byId("reroll").disabled = !sound?.profiles.length;
@@ -358,6 +360,7 @@ listen({
   place,
   copy,
   search: () => (byId("query").focus(), byId("query").select()),
+  toList: () => byId("list").focus({ preventScroll: true }),
   leaveSearch: (key) => {
     byId("list").focus({ preventScroll: true });
     if (key !== "Escape") list.choose(Math.max(0, list.at));
@@ -404,11 +407,19 @@ async function begin() {
 
 let refreshing = 0;
 
+byId("refresh").addEventListener("click", () => filters.search());
+
 function happened(kind, data) {
-  if (kind === "catalog-changed") {
-    clearTimeout(refreshing);
-    refreshing = setTimeout(() => filters.search(), 500);
-  } else deliver.event(kind, data);
+  if (kind !== "catalog-changed") {
+    deliver.event(kind, data);
+    return;
+  }
+  // A list that somebody has scrolled into must not jump under their hands.
+  clearTimeout(refreshing);
+  refreshing = setTimeout(() => {
+    if (list.top) filters.search();
+    else byId("refresh").hidden = false;
+  }, 500);
 }
 
 function lock(why) {

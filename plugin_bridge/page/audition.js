@@ -32,11 +32,12 @@ export class Audition extends EventTarget {
   /** Put a found sound on the deck. A seed of null is the rendition's own. */
   choose(item, play) {
     this.#compare.abort();
+    this.deck.cue = 0;
+    this.deck.id = "";
     this.deck.stop();
     this.deck.between(null);
     Object.assign(this, { sound: item, made: null, original: null, side: "made", note: "" });
     this.deck.frames = Math.round(item.duration_s * RATE);
-    this.deck.at = 0;
     if (item.profiles.length) this.hear({ seed: null, profile: null, play });
     else {
       this.#begin();
@@ -52,7 +53,7 @@ export class Audition extends EventTarget {
     const signal = this.#begin();
     Object.assign(this, { seed, profile, side: "made", stage: "decoding", note: "" });
     this.#tell("changed");
-    const start = stay ? this.deck.at : (this.deck.region?.from ?? 0);
+    const start = stay ? this.deck.at : this.deck.cue;
     if (play) {
       // What is on the deck falls silent at once; the new take begins with its first samples.
       this.deck.id = "";
@@ -85,7 +86,7 @@ export class Audition extends EventTarget {
   toggle() {
     if (this.deck.playing) this.deck.stop();
     else if (this.side === "made" && this.made === null && this.sound?.profiles.length) this.hear({ play: true });
-    else if (this.deck.id) this.deck.play(this.deck.at >= this.deck.frames - 1 ? undefined : this.deck.at || undefined);
+    else if (this.deck.id) this.deck.play();
   }
 
   /** Hear the re-synthesis or the original, at the same position. */

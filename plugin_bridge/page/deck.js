@@ -7,8 +7,10 @@ export class Deck extends EventTarget {
   #node = null;
   #before = [];
   #volume;
+  #held = new Set();
   id = "";
   at = 0;
+  cue = 0;
   playing = false;
   waits = false;
   peak = 0;
@@ -30,7 +32,8 @@ export class Deck extends EventTarget {
     this.#node.connect(this.#volume);
     this.#node.port.onmessage = ({ data }) => {
       Object.assign(this, data);
-      this.dispatchEvent(new Event("moved"));
+      if (data.ended) this.seek(this.cue);
+      else this.dispatchEvent(new Event("moved"));
     };
     for (const [message, moved] of this.#before.splice(0)) this.#node.port.postMessage(message, moved);
   }
@@ -42,6 +45,8 @@ export class Deck extends EventTarget {
 
   /** Make room for a take under its key, with the samples that it has. */
   open(take) {
+    if (this.#held.has(take.key)) return;
+    if (take.whole) this.#held.add(take.key);
     this.#tell({ do: "open", id: take.key, channels: take.channels.length, frames: take.frames });
     if (take.ready) this.fill(take.key, take.channels.map((samples) => samples.subarray(0, take.ready)));
   }
@@ -65,25 +70,29 @@ export class Deck extends EventTarget {
 
   /** Forget all other takes. */
   keep(ids) {
+    for (const id of this.#held) if (!ids.includes(id)) this.#held.delete(id);
     this.#tell({ do: "keep", ids });
   }
 
-  play(at = this.region?.from ?? 0) {
+  /** Play from the cue, or from a frame. */
+  play(at = this.cue) {
     this.context.resume();
     this.playing = true;
     this.#tell({ do: "play", at: Math.floor(at) });
     this.dispatchEvent(new Event("moved"));
   }
 
+  /** Stop, and go back to the cue. */
   stop() {
     this.playing = false;
     this.waits = false;
     this.#tell({ do: "stop" });
-    this.dispatchEvent(new Event("moved"));
+    this.seek(this.cue);
   }
 
+  /** Move the cue, and what plays with it. */
   seek(at) {
-    this.at = Math.max(0, Math.min(Math.floor(at), Math.max(0, this.frames - 1)));
+    this.at = this.cue = Math.max(0, Math.min(Math.floor(at), Math.max(0, this.frames - 1)));
     this.#tell({ do: "seek", at: this.at });
     this.dispatchEvent(new Event("moved"));
   }

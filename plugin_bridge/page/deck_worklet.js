@@ -108,7 +108,7 @@ class Deck extends AudioWorkletProcessor {
             this.playing = false;
             this.at = this.from;
             this.voice = null;
-            this.report();
+            this.report(true);
           } else this.jump(this.voice.id, again);
         }
         if (this.voice) {
@@ -138,13 +138,14 @@ class Deck extends AudioWorkletProcessor {
     return [left, channels.length > 1 ? channels[1][at] * gain : left];
   }
 
-  report() {
+  report(ended = false) {
     const source = this.voice && this.sources.get(this.voice.id);
     this.port.postMessage({
       at: this.voice?.at ?? this.at,
       playing: this.playing,
       waits: Boolean(this.voice && (!source || this.voice.at >= source.ready)),
       peak: this.peak,
+      ended,
     });
     this.peak = 0;
     this.sinceReport = 0;

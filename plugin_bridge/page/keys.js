@@ -46,7 +46,7 @@ export function listen(act) {
       return;
     }
     if (target.matches("input, select, textarea")) {
-      if (key === "Escape") act.escape();
+      if (key === "Escape") act.toList();
       return;
     }
     const onControl = target.matches("button, [role=tab]") && target !== document.body;

@@ -33,6 +33,11 @@ export class SoundList extends EventTarget {
     return this.#at;
   }
 
+  /** Whether it stands at its beginning. */
+  get top() {
+    return this.box.scrollTop < ROW;
+  }
+
   get item() {
     return this.#items[this.#at];
   }
@@ -46,7 +51,8 @@ export class SoundList extends EventTarget {
       this.#at = id === undefined ? -1 : items.findIndex((item) => item.id === id);
       for (const row of this.#rows.values()) row.remove();
       this.#rows.clear();
-      this.box.scrollTop = Math.max(0, this.#at * ROW - this.box.clientHeight / 2);
+      if (this.#at < 0) this.box.scrollTop = 0;
+      else this.#reveal();
     }
     this.#draw();
   }
@@ -55,13 +61,16 @@ export class SoundList extends EventTarget {
   choose(index) {
     if (!this.#items.length) return;
     this.#at = Math.max(0, Math.min(index, this.#items.length - 1));
-    const top = this.#at * ROW;
-    if (top < this.box.scrollTop) this.box.scrollTop = top;
-    else if (top + ROW > this.box.scrollTop + this.box.clientHeight) {
-      this.box.scrollTop = top + ROW - this.box.clientHeight;
-    }
+    this.#reveal();
     this.#draw();
     this.dispatchEvent(new CustomEvent("chosen", { detail: { item: this.item } }));
+  }
+
+  #reveal() {
+    const top = this.#at * ROW;
+    const { scrollTop, clientHeight } = this.box;
+    if (top < scrollTop) this.box.scrollTop = top;
+    else if (top + ROW > scrollTop + clientHeight) this.box.scrollTop = top + ROW - clientHeight;
   }
 
   /** Rows that a page key moves by. */

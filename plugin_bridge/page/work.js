@@ -26,7 +26,8 @@ export class Work {
     byId("model").title = `spresso ${info.version}, weights ${info.model.weights_sha256 ?? "unknown"}`;
     const { queued = 0, running = 0, mode } = info.decode ?? {};
     const where = mode === "workers" ? " on workers" : "";
-    byId("decoding").textContent = running + queued ? `Decoding ${running}${where}, ${queued} waiting` : "";
+    const waiting = queued ? `, ${queued} waiting` : "";
+    byId("decoding").textContent = running + queued ? `Decoding ${running}${where}${waiting}` : "";
   }
 
   async look() {
