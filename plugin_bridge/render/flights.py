@@ -81,10 +81,10 @@ class Flight:
 
 
 class Reader:
-    """Somebody who waits for the samples of a flight."""
+    """Somebody who waits for the samples of a flight; later ones have greater numbers."""
 
-    def __init__(self, flight: Flight) -> None:
-        self.flight = flight
+    def __init__(self, flight: Flight, number: int) -> None:
+        self.flight, self.number = flight, number
         self._error: SpressoError | None = None
 
     async def wait_for(self, frames: int) -> int:

@@ -10,6 +10,7 @@ Everything about readers happens on the event loop, everything about samples in 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import threading
 import time
@@ -40,6 +41,7 @@ PACE = 0.2  # weight of the last decode in how long one takes
 BLOCK_FRAMES = 1 << 16
 
 log = logging.getLogger("spresso.bridge")
+_numbers = itertools.count()
 
 
 class Renderer:
@@ -240,7 +242,7 @@ class Renderer:
             return
         for other in list(self._groups.get(group, ())):
             if other.flight.take.key != reader.flight.take.key:
-                other.supersede()
+                min(reader, other, key=lambda one: one.number).supersede()
         self._groups.setdefault(group, set()).add(reader)
 
     def _leave(self, reader: Reader, group: str | None, *, satisfied: bool) -> None:
@@ -358,9 +360,10 @@ class Reading:
         self._reader: Reader | None = None
 
     async def __aenter__(self) -> Reader:
+        number = next(_numbers)  # by arrival: a look at the disk may take one longer than the next
         flight = await self._renderer._join_flight(self._take, self._priority)
         flight.readers += 1
-        self._reader = Reader(flight)
+        self._reader = Reader(flight, number)
         self._renderer._enter(self._reader, self._group)
         return self._reader
 

@@ -44,8 +44,8 @@ class Counting(LocalDecoder):
         for whole in super().blocks(take, is_wanted):
             step = self.cut or whole.shape[1]
             for at in range(0, whole.shape[1], step):
-                yield whole[:, at : at + step]
                 self.blocks_given += 1
+                yield whole[:, at : at + step]
                 assert self.free.wait(30)
                 if self.fail:
                     raise RuntimeError("the network broke")
