@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import struct
 import subprocess
@@ -24,14 +23,8 @@ from types import TracebackType
 from typing import TypeVar
 
 T = TypeVar("T")
-NEEDED = ("Xvfb", "openbox", "xdotool")
+PROGRAMS = ("Xvfb", "openbox", "xdotool")
 POLL_S = 0.1
-
-
-def missing_programs(*programs: str) -> str:
-    """Why a test cannot run here, "" if it can."""
-    gone = [program for program in programs if shutil.which(program) is None]
-    return f"not installed: {', '.join(gone)} (tests/hosts/install.sh installs them)" if gone else ""
 
 
 def wait_for(what: str, condition: Callable[[], T], seconds: float = 30.0) -> T:

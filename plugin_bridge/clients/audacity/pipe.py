@@ -125,7 +125,7 @@ class AudacityPipe:
                 raise _not_running(f"Audacity's pipe cannot be opened: {error.strerror}", ENABLE) from None
             raise _not_running(
                 "nobody listens at Audacity's pipe: it is not running, or its pipe is dead",
-                "Start or restart Audacity. After a fresh installation its first start leaves a dead pipe, the second works.",
+                "Start or restart Audacity. A fresh one has a dead pipe on its first start, not later.",
             ) from None
         except BaseException:
             self._close()

@@ -99,6 +99,14 @@ local function read(path)
   return text
 end
 
+local function size_of(path)
+  local file = io.open(path, "rb")
+  if not file then return 0 end
+  local size = file:seek("end")
+  file:close()
+  return size
+end
+
 local function write(path, text)
   local file = io.open(path, "wb")
   if not file then return false end
@@ -143,18 +151,18 @@ local function begin(wish, wait)
   reaper.RecursiveCreateDirectory(folder, 0)
   local request = {
     to = wish.to or bridge.file(wish.name .. ".txt"),
-    status = bridge.file(wish.name .. ".status"),
+    head = bridge.file(wish.name .. ".head"),
+    trouble = bridge.file(wish.name .. ".trouble"),
     seconds = wish.seconds or QUICK_S,
     since = reaper.time_precise(),
   }
-  os.remove(request.status)
-  os.remove(request.to)
+  for _, file in ipairs({ request.to, request.head, request.trouble }) do os.remove(file) end
   local lines = {
     "url = " .. quoted("http://127.0.0.1:" .. port .. wish.path .. query_of(wish.query or {})),
     "output = " .. quoted(request.to),
-    -- What happened goes to a file: a request that nobody waits for has no other place.
-    "stderr = " .. quoted(request.status),
-    "write-out = " .. quoted("%{stderr}http %{http_code}\n"),
+    -- What happened goes to files: a request that nobody waits for has no other place.
+    "dump-header = " .. quoted(request.head),
+    "stderr = " .. quoted(request.trouble),
     "silent",
     "show-error",
     'noproxy = "*"',
@@ -174,39 +182,37 @@ local function begin(wish, wait)
   return request
 end
 
---- Whether a request is over, and if so its answer: `done, text, problem`. A problem is {message, status, code}.
-function bridge.finish(request)
-  local said = read(request.status) or ""
-  local status = said:match("http (%d+)\r?\n$")
-  if not status then
+--- Whether a request is over, and if so its answer: `done, text, problem`. A problem is {message, status, code}. An
+--- answer that nobody waited for (`over` is not true) is whole when it is as long as the bridge said before; its text
+--- is true then, the file itself is what was asked for.
+function bridge.finish(request, over)
+  local head = read(request.head) or ""
+  local status = tonumber(head:match(".*HTTP/[%d.]+ (%d+)"))
+  local failed = (read(request.trouble) or ""):match("curl: %((%d+)%)")
+  local length = tonumber(head:lower():match("\ncontent%-length: (%d+)"))
+  if not failed and not over and not (status and length == size_of(request.to)) then
     if reaper.time_precise() - request.since < request.seconds + 5 then return false end
-    return true, nil, { message = "curl gave no answer.\n\nIs it installed? \"spresso: settings\" can name it." }
+    failed = "28"
   end
-  local code = tonumber(status)
-  local failed = said:match("curl: %((%d+)%)")
-  if code == 0 then
-    local message = failed == "28" and "The bridge did not answer in time.\n\nTry again."
-      or "The spresso bridge is not running (it left without a word).\n\n" .. START
-    return true, nil, { message = message, status = 0 }
-  end
-  local text = read(request.to) or ""
-  if code >= 300 then
-    local message = json_text(text, "detail") or ("The bridge answered " .. code .. ".")
+  if status and status >= 300 then
+    local text = read(request.to) or ""
+    local message = json_text(text, "detail") or ("The bridge answered " .. status .. ".")
     local hint = json_text(text, "hint")
     if hint and hint ~= "" then message = message .. "\n\n" .. hint end
-    return true, nil, { message = message, status = code, code = json_text(text, "code") }
+    return true, nil, { message = message, status = status, code = json_text(text, "code") }
   end
-  if failed then
-    return true, nil, { message = "The sound ended too early: its decode failed.\n\nTry again.", status = code }
+  if failed == "28" then return true, nil, { message = "The bridge did not answer in time.\n\nTry again." } end
+  if not status then
+    return true, nil, { message = "The spresso bridge is not running (it left without a word).\n\n" .. START }
   end
-  return true, text
+  if failed then return true, nil, { message = "The sound ended too early: its decode failed.\n\nTry again." } end
+  return true, over and read(request.to) or true
 end
 
 local function ask(wish)
   local request, why = begin(wish, true)
   if not request then return nil, { message = why } end
-  local done, text, problem = bridge.finish(request)
-  if not done then return nil, { message = "The bridge did not answer in time.\n\nTry again." } end
+  local _, text, problem = bridge.finish(request, true)
   return text, problem
 end
 
@@ -243,16 +249,17 @@ local function take_of(wish)
   }
 end
 
---- Begin to fetch a take into `file` without waiting; a newer audition stops an older one in the bridge.
-function bridge.audition(wish, file)
+--- Begin to fetch a take without waiting, into `request.to`. A newer audition stops an older one in the bridge; each has
+--- files of its own, `number`, for the older one may still write into its own.
+function bridge.audition(wish, number)
   local query = take_of(wish)
   query.bits = "24"
   query.group = "reaper"
   return begin({
-    name = "audition",
+    name = "audition-" .. number,
     path = "/v1/sounds/" .. percent(wish.id) .. "/audio.wav",
     query = query,
-    to = file,
+    to = bridge.file("audition-" .. number .. ".wav"),
     seconds = SLOW_S,
   }, false)
 end

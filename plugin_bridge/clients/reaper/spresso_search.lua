@@ -24,7 +24,7 @@ local state = {
   words = "", typed_at = nil, rows = {}, selected = 1, first = 1, variation = 0, in_list = false,
   status = "type words; Enter goes to the list", held = false, clicked_at = -1, closing = false,
 }
-local audition = { request = nil, file = nil, number = 0, preview = nil, source = nil }
+local audition = { request = nil, number = 0, preview = nil, source = nil }
 
 -- What it does ---------------------------------------------------------------------------------------------------
 
@@ -85,19 +85,19 @@ local function hear()
   end
   silence()
   audition.number = audition.number % AUDITIONS + 1
-  audition.file = bridge.file("audition-" .. audition.number .. ".wav")
   local why
-  audition.request, why = bridge.audition(wish, audition.file)
+  audition.request, why = bridge.audition(wish, audition.number)
   if not audition.request then return bridge.complain({ message = why }) end
   state.status = "rendering variation " .. state.variation .. " ..."
 end
 
 local function watch_audition()
   if not audition.request then return end
-  local done, text, problem = bridge.finish(audition.request)
+  local request = audition.request
+  local done, whole, problem = bridge.finish(request)
   if not done then return end
   audition.request = nil
-  if text then return play(audition.file) end
+  if whole then return play(request.to) end
   state.status = "no audition"
   bridge.complain(problem)
 end
