@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from spresso_assets.catalog.engine import Catalog
 from spresso_assets.errors import ExitCode, FaultKind, SpressoError
 
@@ -219,7 +221,7 @@ class CatalogWatch:
             if commits is not None and commits == self._commits:
                 return False
             newest = self._newest()
-        except (SpressoError, sqlite3.Error):
+        except (SpressoError, SQLAlchemyError, sqlite3.Error):
             self._close()
             return False
         former, self._seen, self._commits = self._seen, newest, commits

@@ -5,6 +5,7 @@ The size of a file follows from the head of its payload, exactly, without decodi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -49,6 +50,11 @@ class FileEntry:
     name: str
     take: Take
     changed_us: int
+
+    @cached_property
+    def etag(self) -> str:
+        """Entity tag of the file."""
+        return self.take.etag("wav")
 
 
 def entries_of(rows: Rows, ids: Sequence[int], max_seconds: float) -> list[FileEntry]:
@@ -95,10 +101,10 @@ def _take(uid: str, fields: dict[str, str], rendition: Sequence[Any], original: 
     except SpressoError:
         return None  # a payload that is damaged; `spresso verify` tells of it
     root, rel_path = original
-    stem = PurePosixPath(path_from_stored(rel_path)).stem
+    name = fields.get("fx_name") or fields.get("title")
     return Take(
         asset_uid=uid,
-        name=fields.get("fx_name") or fields.get("title") or stem or uid[:8],
+        name=name or PurePosixPath(path_from_stored(rel_path)).stem or uid[:8],
         profile=profile,
         model=model,
         weights_sha256=weights,

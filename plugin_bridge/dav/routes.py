@@ -5,7 +5,6 @@ samples decodes it, at the priority of files, behind people who listen.
 """
 
 from collections.abc import Iterator
-from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -15,7 +14,7 @@ from plugin_bridge.api.audio import sound_response
 from plugin_bridge.bridge import Bridge
 from plugin_bridge.dav.entries import FileEntry
 from plugin_bridge.dav.tree import Folder, Tree
-from plugin_bridge.dav.xml import FINITE_DEPTH, Resource, multistatus
+from plugin_bridge.dav.xml import FINITE_DEPTH, Resource, multistatus, quoted
 from plugin_bridge.problems import response
 from plugin_bridge.render.renderer import Priority
 from spresso_assets.errors import ExitCode, SpressoError
@@ -56,7 +55,7 @@ def router(bridge: Bridge) -> APIRouter:
         if found is None:
             raise _nothing_there()
         if request.method == "PROPFIND":
-            base = f"/dav/{token}/{path}".rstrip("/")
+            base = "/".join(map(quoted, f"/dav/{token}/{path}".rstrip("/").split("/")))
             body = await run_in_threadpool(multistatus, _resources(base, found, deep=depth == "1"))
             return Response(body, 207, {"cache-control": "no-cache"}, media_type=XML)
         if isinstance(found, Folder):
@@ -73,18 +72,18 @@ def _resources(base: str, found: Folder | FileEntry, *, deep: bool) -> Iterator[
         return
     yield Resource(f"{base}/")
     if deep:
-        yield from (Resource(f"{base}/{name}/") for name in found.folders)
-        yield from (_of_file(f"{base}/{entry.name}", entry) for entry in found.files)
+        yield from (Resource(f"{base}/{quoted(name)}/") for name in found.folders)
+        yield from (_of_file(f"{base}/{quoted(entry.name)}", entry) for entry in found.files)
 
 
 def _of_file(href: str, entry: FileEntry) -> Resource:
-    return Resource(href, entry.take.wav_bytes, entry.take.etag("wav"), entry.changed_us / 1e6)
+    return Resource(href, entry.take.wav_bytes, entry.etag, entry.changed_us // 1_000_000)
 
 
 def _listing(folder: Folder) -> Response:
     """A folder for programs that speak no WebDAV: one name a line, ready to be put behind the folder's address."""
-    names = [*(f"{name}/" for name in folder.folders), *(entry.name for entry in folder.files)]
-    return PlainTextResponse("".join(f"{quote(name)}\n" for name in names), headers={"cache-control": "no-cache"})
+    names = [*(f"{quoted(name)}/" for name in folder.folders), *(quoted(entry.name) for entry in folder.files)]
+    return PlainTextResponse("".join(f"{name}\n" for name in names), headers={"cache-control": "no-cache"})
 
 
 def _nothing_there() -> SpressoError:

@@ -28,7 +28,9 @@ from spresso_assets.export.naming import safe
 
 MAX_ENTRIES = 500
 KEPT_IDS = 4_000_000  # 32 MB
+KEPT_FOLDERS = 16  # of 500 files: some 20 MB
 LOOK_EVERY_S = 2.0  # at whether the catalog has changed
+REREAD = 20.0  # times as long as it took to read, a category is kept whatever changes
 OTHER = "Other"  # category of sounds without a CatID
 DIGITS, REST = "0-9", "_"
 _FILE = re.compile(r".*__(?P<digits>[0-9a-f]{8,32})\.wav\Z", re.IGNORECASE)
@@ -84,6 +86,7 @@ class Tree:
         self._lock = threading.Lock()
         self._names: tuple[int, dict[str, tuple[str, list[str]]]] | None = None
         self._loaded: OrderedDict[str, _Category] = OrderedDict()
+        self._listed: OrderedDict[tuple[int, ...], tuple[int, Folder]] = OrderedDict()
 
     def find(self, path: str) -> Folder | FileEntry | None:
         """What lies at a path such as ``DOORS/H``; None if nothing does.
@@ -114,7 +117,20 @@ class Tree:
                 return None
             if len(ids) > MAX_ENTRIES:
                 return Folder([f"{number + 1:03d}" for number in range(-(-len(ids) // _span(len(ids))))])
-            return Folder(files=entries_of(rows, ids.tolist(), self._max_seconds))
+            return self._files(rows, tuple(ids.tolist()), generation)
+
+    def _files(self, rows: Rows, ids: tuple[int, ...], generation: int) -> Folder:
+        """What is in a folder; clients list the same one again and again."""
+        with self._lock:
+            if (known := self._listed.get(ids)) is not None and known[0] == generation:
+                self._listed.move_to_end(ids)
+                return known[1]
+        folder = Folder(files=entries_of(rows, ids, self._max_seconds))
+        with self._lock:
+            self._listed[ids] = (generation, folder)
+            while len(self._listed) > KEPT_FOLDERS:
+                self._listed.popitem(last=False)
+        return folder
 
     def _file(self, parts: list[str]) -> FileEntry | None:
         """A file by its id; its folders and its name must be those that it is listed under."""
@@ -163,7 +179,7 @@ class Tree:
             if known is not None:
                 # while an archive is being filled every look finds a change: what took long to read is kept longer
                 age = time.monotonic() - known.loaded_at
-                if known.generation == generation or age < 20 * known.cost_s:
+                if known.generation == generation or age < REREAD * known.cost_s:
                     self._loaded.move_to_end(name)
                     return known
         started = time.monotonic()
