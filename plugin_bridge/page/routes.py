@@ -1,4 +1,4 @@
-"""`GET /` and the page's files below ``/page/``: read once, open without a token, since they say nothing of a catalog."""
+"""`GET /` and the page's files below ``/page/``: open without a token, since they say nothing of a catalog."""
 
 import hashlib
 from pathlib import Path

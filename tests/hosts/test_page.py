@@ -154,7 +154,7 @@ def said(page: Page, pattern: str) -> str:
     return found.group(0)
 
 
-# --- the work of a person -----------------------------------------------------------------------------------------------
+# --- the work of a person ---------------------------------------------------------------------------------------------
 
 
 def test_search_hear_compare_vary_place_and_copy_by_keyboard(page: Page, served: Running) -> None:
@@ -318,7 +318,7 @@ def test_an_answer_that_comes_late_does_not_replace_a_newer_one(page: Page) -> N
     page.unroute_all()
 
 
-# --- honesty ------------------------------------------------------------------------------------------------------------
+# --- honesty ----------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_heard_is_named_with_its_rate_and_measured_quality(page: Page) -> None:
@@ -341,7 +341,7 @@ def test_an_original_that_is_gone_cannot_be_compared_and_the_page_says_why(page:
     assert page.get_attribute("#side-a", "aria-pressed") == "true"
 
 
-# --- safety -------------------------------------------------------------------------------------------------------------
+# --- safety -----------------------------------------------------------------------------------------------------------
 
 
 def test_hostile_catalog_text_stays_text(page: Page) -> None:
@@ -398,7 +398,7 @@ def test_everything_comes_from_the_bridge_itself(page: Page, served: Running) ->
     assert [url for url in foreign if not url.startswith("blob:")] == []
 
 
-# --- a bridge that goes and comes ----------------------------------------------------------------------------------------
+# --- a bridge that goes and comes -------------------------------------------------------------------------------------
 
 
 def test_the_page_waits_for_a_bridge_that_went_and_says_that_its_key_is_old(
@@ -437,7 +437,7 @@ def test_a_problem_is_one_line_with_what_to_do(context: BrowserContext, shelf: F
         page.close()
 
 
-# --- many sounds ---------------------------------------------------------------------------------------------------------
+# --- many sounds ------------------------------------------------------------------------------------------------------
 
 
 def test_ten_thousand_sounds_scroll_with_a_handful_of_rows(
@@ -476,10 +476,11 @@ def test_ten_thousand_sounds_scroll_with_a_handful_of_rows(
         page.close()
 
 
-# --- everybody -----------------------------------------------------------------------------------------------------------
+# --- everybody --------------------------------------------------------------------------------------------------------
 
 NAMELESS = """() => [...document.querySelectorAll('button, input, select, dialog, canvas, [role], [tabindex]')]
-  .filter((e) => e.getAttribute('aria-hidden') !== 'true' && !['presentation', 'alert', 'status', 'search'].includes(e.role ?? e.getAttribute('role')))
+  .filter((e) => e.getAttribute('aria-hidden') !== 'true')
+  .filter((e) => !['presentation', 'alert', 'status', 'search'].includes(e.getAttribute('role')))
   .filter((e) => !(e.getAttribute('aria-label') || e.labels?.length || e.textContent.trim() ||
     document.getElementById(e.getAttribute('aria-labelledby') ?? '')?.textContent))
   .map((e) => e.outerHTML.slice(0, 120))"""
@@ -526,8 +527,9 @@ def test_every_control_has_a_name_contrast_and_room(
     clipped = page.evaluate(
         """() => [...document.querySelectorAll('#top *, #filters *, #transport *, #tabs *, #deliver *')]
           .filter((e) => e.checkVisibility() && e.tagName !== 'OPTION')
-          .filter((e) => e.getBoundingClientRect().right > innerWidth + 0.5 || e.getBoundingClientRect().bottom > innerHeight)
-          .map((e) => e.outerHTML.slice(0, 90))"""
+          .map((e) => [e, e.getBoundingClientRect()])
+          .filter(([, { right, bottom }]) => right > innerWidth + 0.5 || bottom > innerHeight)
+          .map(([e]) => e.outerHTML.slice(0, 90))"""
     )
     assert clipped == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -542,7 +544,7 @@ def test_the_keyboard_reaches_every_control_and_shows_where_it_is(page: Page) ->
     for _ in range(60):
         page.keyboard.press("Tab")
         where, ring = page.evaluate(
-            "[document.activeElement.id || document.activeElement.className, getComputedStyle(document.activeElement).outlineStyle]"
+            "(({ activeElement: e }) => [e.id || e.className, getComputedStyle(e).outlineStyle])(document)"
         )
         reached.add(where)
         if where:
