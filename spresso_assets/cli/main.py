@@ -36,6 +36,7 @@ from spresso_assets.cli import (
     scan,
     search,
     serve,
+    shelf,
     show,
     stats,
     train,
@@ -82,6 +83,7 @@ app.command("decode")(decode.decode)
 app.command("export")(export.export)
 app.command("conform")(conform.conform)
 app.command("serve")(serve.serve)
+app.command("shelf")(shelf.shelf)
 app.add_typer(bridge.app, name="bridge")
 app.command("stats")(stats.stats)
 app.add_typer(profile.app, name="profile")
