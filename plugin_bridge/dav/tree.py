@@ -50,7 +50,7 @@ FROM step WHERE step.cat_id IS NOT NULL
 """
 # Only live sounds have a row of text, so the rows of `asset` itself, with their outlines, are not touched.
 _LETTERS = """
-SELECT asset.id, substr(asset_text.names, 1, 1) FROM asset JOIN asset_text ON asset_text.asset_id = asset.id
+SELECT asset.id, substr(asset_text.names, 1, 8) FROM asset JOIN asset_text ON asset_text.asset_id = asset.id
 WHERE {} AND EXISTS (SELECT 1 FROM rendition r WHERE r.asset_id = asset.id AND r.status = 'ready')
 """
 
@@ -150,7 +150,7 @@ class Tree:
             here = [
                 asset_id
                 for asset_id, cat_id, names in found
-                if known and (cat_id or "") in known[1] and letter_of(names[:1]) == parts[1].upper()
+                if known and (cat_id or "") in known[1] and letter_of(names[:8]) == parts[1].upper()
             ]
             wanted = parts[-1].casefold()
             for entry in entries_of(rows, here, self._max_seconds):
@@ -210,8 +210,9 @@ def is_never_there(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _NEVER_THERE
 
 
-def letter_of(first: str) -> str:
-    """The folder for a name by its first character: A to Z without accents, '0-9', or '_'."""
+def letter_of(name: str) -> str:
+    """The folder for a name by its first letter or digit: A to Z without accents, '0-9', or '_'."""
+    first = next(filter(str.isalnum, name), "")
     plain = unicodedata.normalize("NFKD", first)[:1].upper()
     if plain.isascii() and plain.isalpha():
         return plain
