@@ -68,8 +68,14 @@ def router(bridge: Bridge) -> APIRouter:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as name:
             files = [await _written(bridge, Path(name), take) for take in takes]
-            placed = await asyncio.to_thread(TARGETS[target], files, request.position_s, request.track)
-        return {"placed": placed}
+            told = await asyncio.to_thread(TARGETS[target], files, request.position_s, request.track)
+        # the files are gone by now, so their paths would lead nowhere
+        placed = [{name: value for name, value in one.items() if name != "path"} for one in told]
+        about = [
+            {"id": take.asset_uid, "seed": take.seed, "file": file.name}
+            for take, file in zip(takes, files, strict=True)
+        ]
+        return {"placed": [{**known, **one} for known, one in zip(about, placed, strict=True)]}
 
     return routes
 
