@@ -49,8 +49,12 @@ def serve(
             hint="See: spresso serve --help.",
             exit_code=ExitCode.USAGE,
         )
+    from plugin_bridge.discovery import discovery_file, refuse_second
     from plugin_bridge.paths import state_dir
     from plugin_bridge.place_folders import PlaceFolders
+
+    refuse_second(discovery_file())  # before seconds are spent on what is not wanted
+    state.catalog()
     from plugin_bridge.server import serve as run
     from plugin_bridge.settings import BridgeSettings
 

@@ -132,10 +132,11 @@ def fill_catalog(folder: Path, bundle: Path) -> FilledCatalog:
 
 
 @contextlib.contextmanager
-def running(catalog: FilledCatalog, folder: Path, **settings: Any) -> Iterator[Running]:
+def running(catalog: FilledCatalog, folder: Path, *, model: bool = True, **settings: Any) -> Iterator[Running]:
     """Serve a catalog on a free port until the block ends.
 
     Args:
+        model: False: the bundle is not there.
         folder: for state, cache, discovery file and the folder that sounds may be placed into.
         settings: of `BridgeSettings`, besides those.
     """
@@ -147,13 +148,9 @@ def running(catalog: FilledCatalog, folder: Path, **settings: Any) -> Iterator[R
     }
     opened = open_catalog(catalog.file)
     config, facts = read_config(catalog.bundle)
-    bridge = open_bridge(
-        BridgeSettings.model_validate(made),
-        opened,
-        lambda: load_bundle(catalog.bundle),
-        weights_sha256=str(facts["weights_sha256"]),
-        model_name=config.name,
-    )
+    known = {"weights_sha256": str(facts["weights_sha256"]), "model_name": config.name} if model else {}
+    bundle = catalog.bundle if model else folder / "no-bundle"
+    bridge = open_bridge(BridgeSettings.model_validate(made), opened, lambda: load_bundle(bundle), **known)
     server = BridgeServer(bridge, file)
     listening, faults = threading.Event(), list[BaseException]()
 
