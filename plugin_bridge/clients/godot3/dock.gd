@@ -24,6 +24,7 @@ var _sounds := []
 var _seeds := {}  # id -> the seed of each variation
 var _heard := {}  # id -> how many were auditioned
 var _asked := 0
+var _importing := false
 
 
 func _ready() -> void:
@@ -100,6 +101,10 @@ func audition(index: int) -> void:
 
 # Variations into the project, as many as the field says.
 func import_sound(index: int) -> void:
+	if _importing:
+		say("One import at a time.")
+		return
+	_importing = true
 	var sound: Dictionary = _sounds[index]
 	var made := {"error": "", "randomizer": ""}
 	var seeds = yield(_seeds_of(sound, int(count.max_value)), "completed")
@@ -108,6 +113,7 @@ func import_sound(index: int) -> void:
 		var importer := Importer.new(bridge, editor.get_resource_filesystem())
 		made = yield(importer.import_sound(sound, seeds.slice(0, int(count.value) - 1), folder.text), "completed")
 		say(made["error"] if made["error"] != "" else "Imported: %s" % made["randomizer"])
+	_importing = false
 	emit_signal("imported", made["randomizer"])
 
 

@@ -7,6 +7,7 @@ const PATIENCE_S := 60
 
 var _bridge: Node
 var _files: EditorFileSystem
+var _reimported := false
 
 
 func _init(bridge: Node, files: EditorFileSystem) -> void:
@@ -40,7 +41,7 @@ func import_sound(sound: Dictionary, seeds: Array, folder: String) -> Dictionary
 	var place := folder.plus_file(_resource_name(paths[0]))
 	if ResourceSaver.save(place, randomizer) != OK:
 		return _failed("%s cannot be written." % place)
-	_files.scan()
+	_files.update_file(place)
 	return {"error": "", "randomizer": place, "files": paths}
 
 
@@ -53,19 +54,28 @@ static func _keep_manifest_out_of_translations(folder: String) -> void:
 		file.close()
 
 
-# Godot imports in its own time, in the background.
+# Godot imports in its own time, and runs other scripts meanwhile: until it says that it is through, nothing may be
+# scanned or loaded.
 func _imported(paths: Array) -> Array:
 	var end := OS.get_ticks_msec() + PATIENCE_S * 1000
-	_files.scan()
-	yield(_bridge.get_tree(), "idle_frame")
-	while OS.get_ticks_msec() < end:
-		if not _files.is_scanning():
-			var streams := _loaded(paths)
-			if not streams.empty():
-				return streams
-			_files.scan()
+	_reimported = true
+	_files.connect("resources_reimported", self, "_on_reimported")
+	var streams := []
+	var scanned := false
+	while streams.empty() and OS.get_ticks_msec() < end:
 		yield(_bridge.get_tree(), "idle_frame")
-	return []
+		if _reimported:
+			_reimported = false
+			streams = _loaded(paths)
+		if streams.empty() and not scanned and not _files.is_scanning():
+			scanned = true
+			_files.scan()
+	_files.disconnect("resources_reimported", self, "_on_reimported")
+	return streams
+
+
+func _on_reimported(_resources: PoolStringArray) -> void:
+	_reimported = true
 
 
 func _loaded(paths: Array) -> Array:
