@@ -9,6 +9,7 @@ import itertools
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx2
@@ -136,3 +137,16 @@ def test_without_a_bridge_the_dock_says_what_to_start(project: Project, tmp_path
     (tmp_path / "bridge.txt").write_text("1 stale\n")
     said = project.edit("search door", bridge=tmp_path / "bridge.json")
     assert said == ["found 0", "status The bridge is not running: start it with `spresso serve`."]
+
+
+def test_the_scripts_for_godot_4_are_well_formed(tmp_path: Path) -> None:
+    """All that can be said of them without Godot 4: its language's parser and linter take them."""
+    linter, parser = (Path(sys.executable).parent / name for name in ("gdlint", "gdparse"))
+    if not linter.exists():
+        pytest.skip("gdtoolkit is not installed (pip install -e '.[hosts]')")
+    scripts = sorted((CLIENTS / "godot").glob("*.gd"))
+    assert len(scripts) == 5
+    shutil.copy(HERE / "gdlintrc", tmp_path / "gdlintrc")
+    for program in (parser, linter):
+        done = subprocess.run([program, *scripts], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
