@@ -1,7 +1,7 @@
 """Batches: many takes as one archive or as files to fetch, made in the background behind whoever listens.
 
 A result is kept for an hour. What is on its way and what is kept together never take more room than the disk cache
-may; a killed server's results are removed by the next one.
+may (1 GB at least); a killed server's results are removed by the next one.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ from spresso_assets.export.manifest import Exported
 MAX_WAITING = 8
 MAX_KNOWN = 256
 KEPT_S = 3600.0
+MIN_ROOM = 1_000_000_000  # bytes of results, even where next to nothing is to be cached
 RETRY_S = 10.0
 ABANDONED_S = 86_400.0
 RESULT = "result.zip"
@@ -116,7 +117,7 @@ class Exports:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._budget = settings.disk_bytes
+        self._budget = max(settings.disk_bytes, MIN_ROOM)
         self._root = settings.cache_dir / "exports"
         self._own: _OwnFolder | None = None
         self._catalog, self._renderer, self._events, self._clock = catalog, renderer, events, clock
@@ -193,7 +194,10 @@ class Exports:
             )
         if file not in ({RESULT} if export.zipped else {line.file for line in export.lines}):
             raise SpressoError(
-                "the batch has no file of this name", code="not_found", hint="GET /v1/jobs/ID lists its files."
+                "the batch has no file of this name",
+                code="not_found",
+                hint="GET /v1/jobs/ID lists its files.",
+                exit_code=ExitCode.NOT_FOUND,
             )
         return export.folder / file
 

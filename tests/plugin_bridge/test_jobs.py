@@ -16,6 +16,7 @@ import httpx2
 import numpy as np
 import pytest
 
+from plugin_bridge import exports as exports_module
 from plugin_bridge.events import Events
 from plugin_bridge.exports import KEPT_S, MAX_WAITING, Export, Exports
 from plugin_bridge.placing import MANIFEST
@@ -206,7 +207,11 @@ def test_one_bad_sound_costs_one_line_and_all_bad_sounds_the_batch(catalog: Cata
     asyncio.run(run())
 
 
-def test_batches_are_bounded_in_number_and_room(catalog: Catalog, take: Any, tmp_path: Path) -> None:
+def test_batches_are_bounded_in_number_and_room(
+    catalog: Catalog, take: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports_module, "MIN_ROOM", 0)
+
     async def run() -> None:
         renderer = SlowRenderer(asyncio.Event())
         size = take(1).wav_bytes + 2048
