@@ -30,7 +30,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,7 +238,8 @@ def _copy(source: Path, place: Path, dry_run: bool) -> Installed:
             kind=FaultKind.ENVIRONMENT,
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where there is no folder there is nothing to remove
+            temporary.unlink()
 
 
 def record(client: Client) -> dict[str, Any]:

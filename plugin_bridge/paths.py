@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from spresso_assets.errors import ExitCode, FaultKind, SpressoError
@@ -53,4 +54,5 @@ def write_private(file: Path, text: str) -> None:
             kind=FaultKind.ENVIRONMENT,
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

@@ -98,9 +98,10 @@ def _bridge(state: State, settings: BridgeSettings, new_dav_token: bool) -> Brid
         config, facts = read_config(state.bundle_dir())
         name, weights = config.name, str(facts["weights_sha256"])
     except SpressoError as error:
-        if error.code != "model_missing" or settings.decode == "workers":
+        if error.code != "model_missing":
             raise
-        state.out.warn(f"{error.message}: sounds can be searched, not heard. {error.hint}")
+        if settings.decode == "local":
+            state.out.warn(f"{error.message}: sounds can be searched, not heard. {error.hint}")
 
     def wake() -> None:
         from spresso_assets.cli.pipeline import leave_to_workers

@@ -48,6 +48,13 @@ def test_what_holds_everything_is_not_allowed(tmp_path: Path, monkeypatch: pytes
     assert PlaceFolders([], tmp_path / "state").all() == []
 
 
+def test_a_state_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "project").mkdir()
+    with pytest.raises(SpressoError, match="state_not_writable"):
+        PlaceFolders([], tmp_path / "file").allow(tmp_path / "project")
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"folders": 3}', "\x00", json.dumps({"folders": [1, None, {}]})])
 def test_a_damaged_file_allows_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / FILE).write_text(content)
