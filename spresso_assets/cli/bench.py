@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spresso_assets.cli import format
-from spresso_assets.cli.state import state_of
+from spresso_assets.cli.state import State, state_of
 from spresso_assets.errors import ExitCode, SpressoError
 
 if TYPE_CHECKING:
@@ -74,11 +75,49 @@ def pipeline(
     }
     figures: list[Figure] = []
     for name in wanted:
-        place = Path(tempfile.mkdtemp(prefix=f"bench-{name}-", dir=folder))
-        try:
+        with _place(name, folder) as place:
             figures += [figure for figure in measures[name](place) if figure is not None]
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
+    _report(state, figures, out)
+
+
+@app.command()
+def bridge(
+    ctx: typer.Context,
+    assets: Annotated[int, typer.Option(min=100, help="Sounds in the synthetic catalog.")] = 10_000,
+    sounds: Annotated[int, typer.Option(min=6, help="Sounds that are decoded.")] = 24,
+    tries: Annotated[int, typer.Option(min=10, help="Requests of each kind.")] = 200,
+    clients: Annotated[int, typer.Option(min=1, max=256, help="Clients that audition at once.")] = 32,
+    seconds: Annotated[float, typer.Option(min=1, help="For how long they do, in seconds.")] = 60.0,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder for what is made on the way; by default a temporary one.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file to write the figures to.")] = None,
+) -> None:
+    """Measure the bridge: how long audio tools wait for 'spresso serve', and what many of them at once do to it.
+
+    A server with a catalog of its own is started and stopped again; your own catalog and bridge are not touched. Exit
+    code 5 when a figure misses its target, which on a busy machine says more about the machine.
+    """
+    state = state_of(ctx)
+    from spresso_assets.bench.bridge import Extent, measure_bridge
+
+    extent = Extent(assets, sounds, tries, clients, seconds)
+    with _place("bridge", folder) as place:
+        figures = measure_bridge(place, state.bundle_dir(), extent, state.out.note)
+    _report(state, figures, out)
+
+
+@contextmanager
+def _place(name: str, folder: Path | None) -> Iterator[Path]:
+    """A folder for one measurement, gone afterwards."""
+    place = Path(tempfile.mkdtemp(prefix=f"bench-{name}-", dir=folder))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _report(state: State, figures: list[Figure], out: Path | None) -> None:
     records = [figure.record() for figure in figures]
     if out is not None:
         out.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
