@@ -86,6 +86,10 @@ results.addEventListener("changed", ({ detail }) => {
 results.addEventListener("failed", ({ detail }) => failed(detail));
 list.addEventListener("near-end", () => results.next());
 
+peaks.addEventListener("arrived", ({ detail }) => {
+  if (detail === audition.sound?.id && peaks.get(detail)) views.know(peaks.get(detail));
+});
+
 let choosing = 0;
 let lastChoice = 0;
 list.addEventListener("chosen", ({ detail }) => {
@@ -105,7 +109,8 @@ async function choose(item, { play = settings.autoPlay, seed } = {}) {
   byId("chosen").hidden = false;
   byId("name").textContent = item.name;
   byId("name").title = item.filename ?? "";
-  views.expect(peaks.get(item.id) ?? null, Math.round(item.duration_s * RATE));
+  views.expect(Math.round(item.duration_s * RATE));
+  if (peaks.get(item.id)) views.know(peaks.get(item.id));
   audition.choose(item, play);
   if (seed != null) audition.hear({ seed, play });
   showSound();
@@ -117,6 +122,7 @@ async function choose(item, { play = settings.autoPlay, seed } = {}) {
     if (signal.aborted) return;
     // The found item and its details are one sound; those who hold the item learn the rest.
     Object.assign(item, full);
+    list.renew(item);
     if (seed != null) variations.adopt(seed);
     showSound();
     settle();
@@ -352,6 +358,7 @@ listen({
     const region = { from: 0, to: deck.frames, ...deck.region, [edge]: deck.at };
     if (region.to > region.from) views.select(region);
   },
+  zoom: (key) => views.zoom({ "-": 1 / 2, 0: 1e-9 }[key] ?? 2),
   turn: () => audition.turn(),
   variation: playVariation,
   another: (by) => variations.cards.length && playVariation((variations.at + by + variations.cards.length) % variations.cards.length),

@@ -1,7 +1,8 @@
 // The sample-exact half of the deck. Sources share one position, so that another seed, the better quality or the
 // original takes over in the middle of a sound without a gap; every change is a short crossfade.
 
-const FADE = 384;
+const FADE = 384; // frames of a crossfade
+const ATTACK = 48; // frames of a beginning: short enough to leave a click of a door its edge
 const REPORT = 1024;
 
 class Deck extends AudioWorkletProcessor {
@@ -84,66 +85,78 @@ class Deck extends AudioWorkletProcessor {
     this.at = at;
   }
 
-  ended() {
+  /** Where the voice ends, and how many frames of it have come. */
+  get end() {
     const source = this.sources.get(this.voice.id);
-    return source && this.voice.at >= Math.min(this.to, source.frames);
+    return source ? Math.min(this.to, source.frames) : Infinity;
   }
 
-  process(_, [output]) {
-    const frames = output[0].length;
-    for (let i = 0; i < frames; i++) {
-      let left = 0;
-      let right = 0;
+  get waits() {
+    const source = this.voice && this.sources.get(this.voice.id);
+    return Boolean(this.voice && (!source || this.voice.at >= source.ready));
+  }
+
+  // Stretches in which nothing changes but a gain: nothing is allocated here, or the collector would be heard.
+  process(_, [[left, right]]) {
+    for (let i = 0; i < left.length; ) {
+      if (this.voice && this.voice.at >= this.end) this.wrap();
+      let run = left.length - i;
+      const fade = this.leaving ? FADE : ATTACK;
+      const sounds = this.voice && !this.waits;
+      if (sounds) {
+        run = Math.min(run, this.end - this.voice.at, this.sources.get(this.voice.id).ready - this.voice.at);
+        if (this.entered < fade) run = Math.min(run, fade - this.entered);
+      }
       if (this.leaving) {
-        const [l, r] = this.sample(this.leaving);
-        const gain = this.leaving.left / FADE;
-        left += l * gain;
-        right += r * gain;
-        if (--this.leaving.left <= 0) this.leaving = null;
+        run = Math.min(run, this.leaving.left);
+        this.mix(this.leaving, left, right, i, run, this.leaving.left / FADE, -1 / FADE);
+        this.leaving.left -= run;
+        if (this.leaving.left <= 0) this.leaving = null;
       }
-      if (this.voice) {
-        if (this.ended()) {
-          const again = this.loop ? this.from : null;
-          if (again === null) {
-            this.playing = false;
-            this.at = this.from;
-            this.voice = null;
-            this.report(true);
-          } else this.jump(this.voice.id, again);
-        }
-        if (this.voice) {
-          const [l, r] = this.sample(this.voice);
-          const gain = Math.min(1, this.entered++ / (this.leaving ? FADE : 48));
-          left += l * gain;
-          right += r * gain;
-        }
+      if (sounds) {
+        const enters = this.entered < fade;
+        this.mix(this.voice, left, right, i, run, enters ? this.entered / fade : 1, enters ? 1 / fade : 0);
+        this.entered += run;
       }
-      output[0][i] = left;
-      if (output[1]) output[1][i] = right;
-      this.peak = Math.max(this.peak, Math.abs(left), Math.abs(right));
+      i += run;
     }
-    this.sinceReport += frames;
+    for (let i = 0; i < left.length; i++) this.peak = Math.max(this.peak, Math.abs(left[i]), Math.abs(right[i]));
+    this.sinceReport += left.length;
     if (this.sinceReport >= REPORT && (this.voice || this.peak)) this.report();
     return true;
   }
 
-  /** The stereo frame at a voice, which moves on unless it waits for samples to arrive. */
-  sample(voice) {
+  /** At its end a voice begins again, or falls silent. */
+  wrap() {
+    if (this.loop) {
+      this.jump(this.voice.id, this.from < this.end ? this.from : 0);
+      return;
+    }
+    this.playing = false;
+    this.voice = null;
+    this.report(true);
+  }
+
+  /** Add a stretch of a voice, whose gain moves by `step` with each frame. */
+  mix(voice, left, right, i, run, gain, step) {
     const source = this.sources.get(voice.id);
-    const at = voice.at;
-    if (!source || at >= source.ready) return [0, 0];
-    voice.at = at + 1;
-    const { channels, gain } = source;
-    const left = channels[0][at] * gain;
-    return [left, channels.length > 1 ? channels[1][at] * gain : left];
+    const count = source ? Math.min(run, source.ready - voice.at) : 0;
+    if (count <= 0) return;
+    const [first] = source.channels;
+    const second = source.channels[1] ?? first;
+    for (let n = 0; n < count; n++) {
+      const scale = (gain + n * step) * source.gain;
+      left[i + n] += first[voice.at + n] * scale;
+      right[i + n] += second[voice.at + n] * scale;
+    }
+    voice.at += count;
   }
 
   report(ended = false) {
-    const source = this.voice && this.sources.get(this.voice.id);
     this.port.postMessage({
       at: this.voice?.at ?? this.at,
       playing: this.playing,
-      waits: Boolean(this.voice && (!source || this.voice.at >= source.ready)),
+      waits: this.waits,
       peak: this.peak,
       ended,
     });

@@ -12,6 +12,7 @@ export const keyTable = (act) => [
   { shown: ["L"], keys: ["l"], what: "loop", run: act.loop },
   { shown: ["["], keys: ["["], what: "selection begins here", run: () => act.mark("from") },
   { shown: ["]"], keys: ["]"], what: "selection ends here", run: () => act.mark("to") },
+  { shown: ["+", "−", "0"], keys: ["+", "=", "-", "0"], what: "zoom in, out, all (or wheel)", run: (key) => act.zoom(key) },
   { shown: ["A"], keys: ["a"], what: "A/B: re-synthesis, original", run: act.turn },
   { shown: ["1", "9"], keys: [..."123456789"], what: "play a variation", between: "–", run: (key) => act.variation(Number(key) - 1) },
   { shown: ["V"], keys: ["v", "V"], what: "next variation (Shift: previous)", run: (key) => act.another(key === "V" ? -1 : 1) },

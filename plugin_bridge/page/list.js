@@ -1,7 +1,7 @@
 // The list of what was found: a listbox that only has elements for the rows in sight.
 
 import { colour, fit, make } from "./elements.js";
-import { drawPeaks } from "./peaks.js";
+import { SMALL, drawPeaks } from "./peaks.js";
 import { channelWord, clock } from "./wording.js";
 
 export const ROW = 38;
@@ -21,6 +21,9 @@ export class SoundList extends EventTarget {
     Object.assign(this, { box, head, peaks });
     this.tall = make("div", { className: "tall", role: "presentation" });
     box.append(this.tall);
+    peaks.addEventListener("arrived", ({ detail }) => {
+      for (const row of this.#rows.values()) if (row.sound === detail) this.#paint(row);
+    });
     box.addEventListener("scroll", () => this.#later(), { passive: true });
     box.addEventListener("click", (event) => {
       const row = event.target.closest(".row");
@@ -71,6 +74,11 @@ export class SoundList extends EventTarget {
     const { scrollTop, clientHeight } = this.box;
     if (top < scrollTop) this.box.scrollTop = top;
     else if (top + ROW > scrollTop + clientHeight) this.box.scrollTop = top + ROW - clientHeight;
+  }
+
+  /** Show what was learned of a sound since its row was made: whether its original is really there. */
+  renew(item) {
+    for (const row of this.#rows.values()) if (row.sound === item.id) markOriginal(row.querySelector(".original"), item);
   }
 
   /** Rows that a page key moves by. */
@@ -134,15 +142,12 @@ export class SoundList extends EventTarget {
   /** Outlines are asked for once scrolling has come to rest. */
   #settled() {
     const inSight = [...this.#rows.keys()].sort((a, b) => a - b).map((index) => this.#items[index].id);
-    this.peaks.want(inSight, (id) => {
-      for (const row of this.#rows.values()) if (row.sound === id) this.#paint(row);
-    });
+    this.peaks.want(inSight);
   }
 
   #row(index) {
     const item = this.#items[index];
     const what = [item.category, item.subcategory].filter(Boolean).join(" / ") || item.cat_id || "";
-    const gone = item.file_state && item.file_state !== "present";
     const encoded = item.profiles?.length > 0;
     const row = make(
       "div",
@@ -174,7 +179,7 @@ export class SoundList extends EventTarget {
       make("span", { className: "length" }, clock(item.duration_s)),
       make("span", { className: "channels" }, channelWord(item.channels)),
       make("span", { className: encoded ? "profile" : "profile none" }, encoded ? item.profiles[0] : "not encoded"),
-      make("span", { className: gone ? "original gone" : "original", title: gone ? `original: ${item.file_state}` : "original online" }),
+      markOriginal(make("span"), item),
     );
     row.title = item.filename || "";
     row.index = index;
@@ -187,6 +192,14 @@ export class SoundList extends EventTarget {
     const { pen, width, height } = fit(row.querySelector(".thumb"));
     const chosen = row.getAttribute("aria-selected") === "true";
     const peaks = this.peaks.get(row.sound);
-    drawPeaks(pen, peaks, { width, height, fill: colour(peaks ? (chosen ? "made" : "thumb") : "line") });
+    drawPeaks(pen, peaks, { width, height, curve: SMALL, fill: colour(peaks ? (chosen ? "made" : "thumb") : "line") });
   }
+}
+
+function markOriginal(mark, { file_state: state, original_url: url }) {
+  // The catalog knows where a file was seen last; only the details of a sound tell whether it is there now.
+  const online = url === undefined ? state === "present" : url !== null;
+  mark.className = online ? "original" : "original gone";
+  mark.title = online ? "The original is online" : "The original is not at hand";
+  return mark;
 }

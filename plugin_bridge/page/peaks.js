@@ -4,12 +4,17 @@ const KEPT = 3000;
 const COLUMNS = 256;
 const AT_ONCE = 4;
 
-export class Peaks {
+/** Of small pictures, see `drawPeaks`. */
+export const SMALL = 0.6;
+
+/** `arrived` with the id of a sound as `detail`. */
+export class Peaks extends EventTarget {
   #known = new Map();
-  #waiting = new Map();
+  #waiting = new Set();
   #running = 0;
 
   constructor(bridge) {
+    super();
     this.bridge = bridge;
   }
 
@@ -18,15 +23,15 @@ export class Peaks {
     return this.#known.get(id);
   }
 
-  /** Ask for outlines: those named last come first, and those that nobody names any more never. */
-  want(ids, arrived) {
-    this.#waiting = new Map(ids.filter((id) => !this.#known.has(id)).map((id) => [id, arrived]));
+  /** Ask for these outlines, and no longer for those that were asked for before and have not been begun. */
+  want(ids) {
+    this.#waiting = new Set(ids.filter((id) => !this.#known.has(id)));
     this.#go();
   }
 
   #go() {
     while (this.#running < AT_ONCE && this.#waiting.size) {
-      const [id, arrived] = this.#waiting.entries().next().value;
+      const [id] = this.#waiting;
       this.#waiting.delete(id);
       this.#running++;
       this.bridge
@@ -35,7 +40,7 @@ export class Peaks {
         .catch((error) => error.status === 404 && this.#keep(id, null))
         .finally(() => {
           this.#running--;
-          arrived(id);
+          this.dispatchEvent(new CustomEvent("arrived", { detail: id }));
           this.#go();
         });
     }
@@ -47,30 +52,41 @@ export class Peaks {
   }
 }
 
-/** Draw an outline as one shape around the middle line of a box. */
-export function drawPeaks(pen, peaks, { left = 0, top = 0, width, height, fill }) {
+/**
+ * Draw an outline as one shape around the middle line of a box; of its left `width` out of `of` pixels only.
+ * `gain` makes it taller; a `curve` below 1 lifts what is quiet, for pictures too small to see it otherwise.
+ */
+export function drawPeaks(pen, peaks, { top = 0, width, of = width, height, fill, gain = 1, curve = 1 }) {
   const columns = peaks ? peaks.length / 2 : 0;
   const middle = top + height / 2;
-  const scale = height / 2 / 127;
+  const tall = (value) => (height / 2) * Math.min(1, ((gain * Math.abs(value)) / 127) ** curve);
   pen.fillStyle = fill;
   pen.beginPath();
   for (let x = 0; x < width; x++) {
     let low = 0;
     let high = 0;
-    const from = Math.floor((x * columns) / width);
-    const to = Math.max(from + 1, Math.floor(((x + 1) * columns) / width));
+    const from = Math.floor((x * columns) / of);
+    const to = Math.max(from + 1, Math.floor(((x + 1) * columns) / of));
     for (let column = from; column < Math.min(to, columns); column++) {
       low = Math.min(low, peaks[2 * column]);
       high = Math.max(high, peaks[2 * column + 1]);
     }
-    pen.rect(left + x, middle - Math.max(high * scale, 0.5), 1, Math.max((high - low) * scale, 1));
+    const [up, down] = [Math.max(tall(high), 0.5), Math.max(tall(low), 0.5)];
+    pen.rect(x, middle - up, 1, up + down);
   }
   pen.fill();
 }
 
-/** The outline of samples [C][n], for those who have them already. */
+/** How much taller a quiet sound is drawn: a power of two, so that sounds stay comparable at a glance. */
+export function magnification(peaks) {
+  let most = 1;
+  for (const value of peaks ?? []) most = Math.max(most, Math.abs(value));
+  return Math.max(1, Math.min(32, 2 ** Math.floor(Math.log2(120 / most))));
+}
+
+/** The outline of samples [C][n], of which `ready` frames are there. */
 export function outline(channels, ready, columns) {
-  const peaks = new Int8Array(2 * columns);
+  const peaks = new Float32Array(2 * columns);
   const frames = channels[0]?.length ?? 0;
   for (let column = 0; column < columns; column++) {
     const from = Math.floor((column * frames) / columns);
@@ -83,8 +99,8 @@ export function outline(channels, ready, columns) {
         else if (samples[i] > high) high = samples[i];
       }
     }
-    peaks[2 * column] = Math.max(-127, Math.floor(low * 127));
-    peaks[2 * column + 1] = Math.min(127, Math.ceil(high * 127));
+    peaks[2 * column] = low * 127;
+    peaks[2 * column + 1] = high * 127;
   }
   return peaks;
 }

@@ -2,7 +2,7 @@
 
 import { wasAborted } from "./bridge.js";
 import { colour, fit, make } from "./elements.js";
-import { drawPeaks, outline } from "./peaks.js";
+import { SMALL, drawPeaks, outline } from "./peaks.js";
 
 export const CARDS = 9;
 const SEEDS = 2 ** 31;
@@ -74,7 +74,8 @@ export class Variations {
       const { pen, width, height } = fit(element.querySelector("canvas"));
       const take = this.audition.known(card.own ? null : card.seed);
       const peaks = take ? outline(take.channels, take.ready, Math.max(1, Math.round(width))) : null;
-      drawPeaks(pen, peaks, { width, height, fill: colour(take ? (index === this.at ? "made" : "thumb") : "line") });
+      const fill = colour(take ? (index === this.at ? "made" : "thumb") : "line");
+      drawPeaks(pen, peaks, { width, height, fill, curve: SMALL });
       element.dataset.drawn = take ? "yes" : "no";
     });
   }

@@ -1,15 +1,16 @@
 // The big pictures of what is heard: waveform and spectrogram with one playhead and one selection over both.
 
 import { colour, fit } from "./elements.js";
-import { drawPeaks, outline } from "./peaks.js";
+import { drawPeaks, magnification, outline } from "./peaks.js";
 import { clock } from "./wording.js";
 
 const LOW_HZ = 40;
 const HIGH_HZ = 20000;
 const TICKS_HZ = [100, 200, 500, 1000, 2000, 5000, 10000];
 const DRAG_PX = 4;
+const CLOSEST = 256; // frames across, when zoomed in
 
-/** `seek` with a frame and `region` with { from, to } or null, both in `detail`. */
+/** `seek` with a frame and `region` with { from, to } or null, both in `detail`. Shows frames `first` to `last`. */
 export class Views extends EventTarget {
   #take = null;
   #peaks = null;
@@ -17,6 +18,9 @@ export class Views extends EventTarget {
   #waits = null;
   #held = null;
   #frame = 0;
+  #later = 0;
+  first = 0;
+  last = 0;
   region = null;
   side = "made";
 
@@ -32,13 +36,16 @@ export class Views extends EventTarget {
     over.addEventListener("pointermove", (event) => this.#move(event));
     over.addEventListener("pointerup", (event) => this.#release(event));
     over.addEventListener("dblclick", () => this.select(null));
+    over.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
   }
 
-  /** A sound whose samples have not come: its stored outline, and nothing below. */
-  expect(peaks, frames) {
+  /** A sound of which nothing has come yet. */
+  expect(frames) {
     this.#take = null;
-    this.#peaks = peaks;
-    this.frames = frames;
+    this.#peaks = null;
+    this.gain = 1;
+    this.frames = this.last = frames;
+    this.first = 0;
     this.#image = null;
     this.region = null;
     this.playhead = 0;
@@ -47,10 +54,18 @@ export class Views extends EventTarget {
     this.drawOver();
   }
 
+  /** The stored outline of that sound. */
+  know(peaks) {
+    this.#peaks = peaks;
+    this.gain = magnification(peaks);
+    this.drawWave();
+  }
+
   /** Samples of a take, whole or growing. `side` is "made" or "original". */
   show(take, side) {
     this.#take = take;
     this.side = side;
+    if (this.last === this.frames || this.last > take.frames) this.last = take.frames;
     this.frames = take.frames;
     this.drawWave();
     if (take.whole) this.#picture();
@@ -64,6 +79,40 @@ export class Views extends EventTarget {
       this.listeners.set(take.key, (level) => tell((take.level = level)));
       this.worker.postMessage({ key: take.key, want: "loudness", channels: take.channels, rate: this.rate });
     });
+  }
+
+  get span() {
+    return this.last - this.first;
+  }
+
+  /** Zoom by a factor around a share of the width; the playhead's place by default. */
+  zoom(factor, share = Math.max(0, Math.min(1, ((this.playhead ?? 0) - this.first) / this.span))) {
+    if (!this.frames) return;
+    const span = Math.max(Math.min(CLOSEST, this.frames), Math.min(this.frames, this.span / factor));
+    this.#look(this.first + share * (this.span - span), span);
+  }
+
+  #look(first, span) {
+    this.first = Math.round(Math.max(0, Math.min(this.frames - span, first)));
+    this.last = Math.round(this.first + span);
+    this.#image = null;
+    this.drawWave();
+    this.drawOver();
+    this.#drawSpectrum();
+    clearTimeout(this.#later);
+    this.#later = setTimeout(() => this.#take?.whole && this.#picture(), 60);
+  }
+
+  #wheel(event) {
+    if (!this.frames) return;
+    event.preventDefault();
+    const across = event.shiftKey ? event.deltaY : event.deltaX;
+    if (Math.abs(across) > Math.abs(event.shiftKey ? 0 : event.deltaY)) {
+      this.#look(this.first + (across / this.over.clientWidth) * this.span, this.span);
+      return;
+    }
+    const box = this.over.getBoundingClientRect();
+    this.zoom(1.0025 ** -event.deltaY, (event.clientX - box.left) / box.width);
   }
 
   move(frame) {
@@ -94,22 +143,33 @@ export class Views extends EventTarget {
     const { pen, width, height } = fit(this.wave);
     const channels = this.#take?.channels ?? [];
     const lanes = Math.max(1, Math.min(2, channels.length));
+    const columns = Math.max(1, Math.round(width));
+    // Frames that have come, as a place in the picture.
+    const have = this.#take ? Math.min(1, Math.max(0, (this.#take.ready - this.first) / this.span)) * width : 0;
     for (let lane = 0; lane < lanes; lane++) {
       const top = (lane * height) / lanes;
       const room = height / lanes;
       pen.fillStyle = colour("line");
       pen.fillRect(0, top + room / 2, width, 1);
       if (lane) pen.fillRect(0, top, width, 1);
-      if (!this.#take || this.#take.ready < this.frames) {
-        drawPeaks(pen, this.#peaks, { top, width, height: room, fill: colour("thumb") });
+      if (have < width) {
+        const share = (frame) => 2 * Math.round(((this.#peaks?.length ?? 0) / 2) * (frame / this.frames));
+        const shown = this.#peaks?.subarray(share(this.first), share(this.last));
+        drawPeaks(pen, shown, { top, width, height: room, gain: this.gain, fill: colour("thumb") });
       }
-      if (!this.#take) continue;
-      const have = Math.ceil((width * this.#take.ready) / Math.max(1, this.frames));
+      if (!have) continue;
       pen.clearRect(0, top + 1, have, room - 1);
-      const drawn = channels.length > 2 ? channels : [channels[lane]];
-      const shape = outline(drawn, this.#take.ready, Math.max(1, Math.round(width)));
-      drawPeaks(pen, shape, { top, width, height: room, fill: colour(this.side) });
-      if (this.#take.ready < this.frames) pen.clearRect(have, top, 0, room);
+      const drawn = (channels.length > 2 ? channels : [channels[lane]]).map((all) => all.subarray(this.first, this.last));
+      const shape = outline(drawn, Math.max(0, this.#take.ready - this.first), columns);
+      const box = { top, width: Math.ceil(have), of: width, height: room };
+      drawPeaks(pen, shape, { ...box, gain: this.gain, fill: colour(this.side) });
+    }
+    if (this.gain > 1) {
+      pen.font = `11px ${getComputedStyle(document.body).fontFamily}`;
+      pen.textBaseline = "top";
+      pen.textAlign = "right";
+      pen.fillStyle = colour("quiet");
+      pen.fillText(`drawn ×${this.gain}`, width - 6, 4);
     }
   }
 
@@ -117,7 +177,7 @@ export class Views extends EventTarget {
     const { width, height, ratio } = fit(this.spectrum);
     const columns = Math.max(1, Math.round(width * Math.min(ratio, 1.5)));
     const rows = Math.max(1, Math.round(height * Math.min(ratio, 1.5)));
-    const key = `${this.#take.key} ${columns}x${rows}`;
+    const key = `${this.#take.key} ${columns}x${rows} ${this.first}-${this.last}`;
     this.#waits = key;
     const known = this.pictures.get(key);
     if (known) {
@@ -129,7 +189,7 @@ export class Views extends EventTarget {
     const { channels } = this.#take;
     this.worker.postMessage({
       ...{ key, want: "spectrogram", rate: this.rate, columns, rows, low: LOW_HZ, high: HIGH_HZ },
-      channels: channels.slice(0, 2),
+      channels: channels.slice(0, 2).map((all) => all.slice(this.first, this.last)),
     });
   }
 
@@ -169,7 +229,7 @@ export class Views extends EventTarget {
   drawOver() {
     const { pen, width, height } = fit(this.over);
     if (!this.frames) return;
-    const x = (frame) => (frame / this.frames) * width;
+    const x = (frame) => ((frame - this.first) / this.span) * width;
     if (this.region) {
       const [from, to] = [x(this.region.from), x(this.region.to)];
       pen.fillStyle = colour("shade");
@@ -186,6 +246,10 @@ export class Views extends EventTarget {
       pen.fillStyle = colour("ground");
       pen.textBaseline = "middle";
       pen.fillText(text, left + 4, 8.5);
+    }
+    if (this.span < this.frames) {
+      pen.fillStyle = colour("focus");
+      pen.fillRect((this.first / this.frames) * width, height - 3, Math.max(4, (this.span / this.frames) * width), 3);
     }
     const head = Math.min(width - 2, x(this.playhead));
     pen.fillStyle = colour("shadow");
@@ -204,7 +268,7 @@ export class Views extends EventTarget {
   #frameAt(event) {
     const box = this.over.getBoundingClientRect();
     const share = Math.max(0, Math.min(1, (event.clientX - box.left) / box.width));
-    return Math.round(share * (this.frames ?? 0));
+    return Math.round(this.first + share * this.span);
   }
 
   #press(event) {
