@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 API = 1
-START = "start it with `spresso serve`"
+START = "Start it: spresso serve."
 # A decode of a long sound on a slow machine keeps a connection silent for a while; an answer from memory never does.
 QUICK_S, SLOW_S = 10.0, 600.0
 Value = str | int | float | Sequence[str] | None
@@ -87,7 +87,7 @@ def find_bridge(file: Path | None = None) -> Address:
         raise BridgeError(
             f"the bridge speaks version {api}, this program version {API}",
             "bridge_too_new",
-            "install this client again with `spresso bridge install`",
+            "Install this client again: spresso bridge install.",
         )
     return address
 
@@ -221,7 +221,7 @@ class BridgeClient:
         except ValueError:
             said = None
         if not isinstance(said, dict):
-            raise BridgeError("what answered is not the bridge", "bad_answer", "stop and start `spresso serve`")
+            raise BridgeError("what answered is not the bridge", "bad_answer", "Start `spresso serve` anew.")
         return said
 
     @contextlib.contextmanager
@@ -251,12 +251,12 @@ class BridgeClient:
                 raise _problem(answer.status, answer.read(65536))
             yield answer
         except TimeoutError:
-            raise BridgeError(f"no answer for {timeout:g} s", "bridge_silent", "is the computer very busy?") from None
+            raise BridgeError(f"no answer for {timeout:g} s", "bridge_silent", "Try again.") from None
         except ConnectionRefusedError:
             raise BridgeError("the bridge is not running", "bridge_not_running", START) from None
         except (OSError, http.client.HTTPException) as error:
             what = f"the connection to the bridge broke ({type(error).__name__})"
-            raise BridgeError(what, "bridge_silent", "try again; the window of `spresso serve` says more") from None
+            raise BridgeError(what, "bridge_silent", "Try again; the terminal of `spresso serve` says more.") from None
         finally:
             connection.close()
 
@@ -267,7 +267,7 @@ def _whole(answer: http.client.HTTPResponse) -> bytes:
         return answer.read()
     except http.client.IncompleteRead as cut:
         what = f"the sound ended after {len(cut.partial)} bytes: its decode failed or was replaced by a newer one"
-        raise BridgeError(what, "short_body", "try again") from None
+        raise BridgeError(what, "short_body", "Try again.") from None
 
 
 def _problem(status: int, body: bytes) -> BridgeError:

@@ -114,6 +114,11 @@ class Shelf(QWidget):
         """Show a line at the bottom."""
         self._says.setText(text)
 
+    def complain(self, error: BridgeError) -> None:
+        """Show what went wrong and what to do."""
+        text = str(error)
+        self.say(text[:1].upper() + text[1:])
+
     def closeEvent(self, event: QCloseEvent) -> None:
         self._player.stop()
         self._auditions.cleanup()
@@ -144,7 +149,9 @@ class Shelf(QWidget):
         more = "" if answer["total_is_exact"] else "more than "
         shown = f", {len(rows)} shown" if len(rows) < answer["total"] else ""
         self.say(
-            f"{more}{answer['total']} sounds{shown}.   {KEYS}" if rows else "Nothing answers to these words; try fewer."
+            f"{more}{answer['total']} sound{'s' * (answer['total'] != 1)}{shown}.   {KEYS}"
+            if rows
+            else "Nothing answers to these words; try fewer."
         )
         for folder in folders:
             if folder != self._own and self._folder.findData(folder) < 0:
@@ -155,7 +162,7 @@ class Shelf(QWidget):
         if number != self._searches:
             return
         self.sounds.show([])
-        self.say(str(error))
+        self.complain(error)
         if error.code in NO_BRIDGE:
             self._start.setVisible(self._bridge is None)
             self._looking.start()  # somebody may start one
@@ -196,7 +203,7 @@ class Shelf(QWidget):
                 self.view.ready(row, file)
 
         item = {"id": row.id, "variation": variation}
-        self._work.run(lambda: self._client.place([item], folder), placed, lambda error: self.say(str(error)))
+        self._work.run(lambda: self._client.place([item], folder), placed, self.complain)
 
     def _hear(self, row: Row) -> None:
         if not self._player.name:
@@ -219,7 +226,7 @@ class Shelf(QWidget):
 
         def failed(error: BridgeError) -> None:
             if number == self._audition:  # an older one was stopped by this one
-                self.say(str(error))
+                self.complain(error)
 
         self._work.run(fetch, came, failed)
 
@@ -229,7 +236,7 @@ class Shelf(QWidget):
         self._work.run(
             lambda: self._client.send("audacity", [item]),
             lambda answer: self.say(f"in Audacity: {row.name}"),
-            lambda error: self.say(str(error)),
+            self.complain,
         )
 
     def _leave_list(self) -> None:

@@ -43,7 +43,7 @@ class Work(QObject):
             except OSError as error:
                 follow, answer = (
                     failed,
-                    BridgeError(f"cannot write: {error.strerror}", "cannot_write", "is there room?"),
+                    BridgeError(f"cannot write: {error.strerror}", "cannot_write", "Is there room on the disk?"),
                 )
             self._over.emit(follow, answer)
 

@@ -38,7 +38,7 @@ def wait_for(what: str, condition: Callable[[], T], seconds: float = 30.0) -> T:
 
 
 class Desktop:
-    """A private display with a window manager.
+    """A private display with a window manager. What was on it at its end is kept as last.png.
 
     Args:
         folder: for the logs of the programs and the picture of the screen.
@@ -65,6 +65,8 @@ class Desktop:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        with contextlib.suppress(OSError):
+            self.screenshot(self.folder / "last.png")
         for program in reversed(self._programs):
             self.stop(program)
 
@@ -134,11 +136,14 @@ class Desktop:
             timeout=20,
         )
 
-    def box(self, window: str) -> tuple[int, int, int, int]:
-        """x, y, width and height of a window's inside, on the screen."""
-        said = self._ask("xdotool", "getwindowgeometry", "--shell", window).decode()
-        values = dict(line.split("=") for line in said.split())
-        return int(values["X"]), int(values["Y"]), int(values["WIDTH"]), int(values["HEIGHT"])
+    def at(self, window: str, x: int, y: int) -> tuple[int, int]:
+        """Where a place of a window's inside is on the screen; the mouse goes there.
+
+        xdotool's own geometry counts the frame of a window that was moved twice; the mouse does not.
+        """
+        said = self._ask("xdotool", "mousemove", "--window", window, str(x), str(y), "getmouselocation", "--shell")
+        values = dict(line.split("=") for line in said.decode().split())
+        return int(values["X"]), int(values["Y"])
 
     def act(self, *words: str) -> None:
         """A command of xdotool."""
@@ -159,18 +164,29 @@ class Desktop:
 
     def screenshot(self, file: Path) -> None:
         """Write the screen as a PNG."""
+        width, height, rows = self._pixels()
+        write_png(file, width, height, b"".join(b"\0" + row for row in rows))
+
+    def colours(self, x: int, y: int, width: int, height: int) -> int:
+        """How many colours a part of the screen has: 1 where nothing is drawn."""
+        rows = self._pixels()[2][y : y + height]
+        return len({row[3 * n : 3 * n + 3] for row in rows for n in range(x, x + width)})
+
+    def _pixels(self) -> tuple[int, int, list[bytes]]:
+        """Width, height, and the rows of the screen as RGB."""
         dump = (self.folder / "Xvfb_screen0").read_bytes()
-        # X11/XWDFile.h: header_size is word 0, height 5, bytes per line 12, colours 19; then 12 bytes each colour.
+        # X11/XWDFile.h, words of 4 bytes: 0 length of the head, 4 width, 5 height, 12 bytes of a line, 19 colours
+        # (12 bytes each, between head and pixels).
         words = struct.unpack(">25I", dump[:100])
-        header, width, height, line, colours = words[0], words[4], words[5], words[12], words[19]
+        head, width, height, line, colours = words[0], words[4], words[5], words[12], words[19]
         rows = []
         for y in range(height):
-            at = header + 12 * colours + y * line
+            at = head + 12 * colours + y * line
             bgrx = dump[at : at + 4 * width]
             row = bytearray(3 * width)
             row[0::3], row[1::3], row[2::3] = bgrx[2::4], bgrx[1::4], bgrx[0::4]
-            rows.append(b"\0" + bytes(row))
-        write_png(file, width, height, b"".join(rows))
+            rows.append(bytes(row))
+        return width, height, rows
 
 
 def write_png(file: Path, width: int, height: int, rows: bytes) -> None:

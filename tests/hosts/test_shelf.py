@@ -1,0 +1,70 @@
+"""Real drags out of the real shelf into real programs, by a mouse, looked at from inside those programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from tests.hosts.audacity_program import AudacityProgram, module
+from tests.hosts.desktop import PROGRAMS, Desktop, wait_for
+from tests.hosts.programs import needs
+from tests.plugin_bridge.running import Running
+
+needs(*PROGRAMS)
+pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed (pip install 'spresso-assets[shelf]')")
+
+SHELF = (470, 640)  # the size of the window
+ROW_1 = (120, 75)  # a place in the first row
+START = "import sys; from spresso_assets.cli.main import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.fixture
+def desktop(tmp_path: Path) -> Iterator[Desktop]:
+    with Desktop(tmp_path, (1700, 900)) as shown:
+        yield shown
+
+
+class ShelfWindow:
+    """The shelf at the right of the screen."""
+
+    def __init__(self, desktop: Desktop, bridge: Running, words: str) -> None:
+        self.desktop = desktop
+        command = [sys.executable, "-c", START, "shelf", words, "--folder", str(bridge.place_folder)]
+        desktop.start(*command, env={**bridge.environment, "XDG_STATE_HOME": str(desktop.folder / "state")})
+        self.window = desktop.window("^spresso shelf$", 60)
+        desktop.place(self.window, 1700 - SHELF[0] - 10, 40, *SHELF)
+
+    def at(self, place: tuple[int, int]) -> tuple[int, int]:
+        return self.desktop.at(self.window, *place)
+
+    def drag_first_to(self, target: tuple[int, int]) -> None:
+        self.desktop.drag(self.at(ROW_1), target)
+
+
+def new_file(folder: Path, before: set[Path]) -> Path:
+    """The one sound that came into a folder."""
+    (file,) = set(folder.glob("*.wav")) - before
+    return file
+
+
+def test_a_drag_into_audacity_is_a_clip_there(desktop: Desktop, running_bridge: Running, tmp_path: Path) -> None:
+    needs("audacity")
+    if module() is None:
+        pytest.skip("Audacity came without mod-script-pipe, by which the test looks into it")
+    before = set(running_bridge.place_folder.glob("*.wav"))
+    audacity = AudacityProgram(desktop, tmp_path)
+    audacity.start()
+    desktop.place(audacity.project, 0, 0, 1180, 850)
+    shelf = ShelfWindow(desktop, running_bridge, "rusty")
+    wait_for("the outline of the first row", lambda: desktop.colours(*shelf.at((20, 70)), 200, 14) > 2)
+    desktop.screenshot(tmp_path / "before.png")
+    shelf.drag_first_to((600, 500))
+    (clip,) = wait_for("a clip in Audacity", audacity.clips)
+    file = new_file(running_bridge.place_folder, before)
+    sound = soundfile.info(file)
+    assert clip["end"] - clip["start"] == pytest.approx(sound.frames / sound.samplerate, abs=1e-4)
+    desktop.screenshot(tmp_path / "after.png")
