@@ -26,6 +26,7 @@ KEPT = 512  # events that a returning client can be told again
 WAITING = 256  # events that a listener may be behind by
 MAX_LISTENERS = 64
 POLL_S = 2.0  # between two looks at the catalog
+LAST = ("done", "error")  # events after which a batch does nothing more
 KEEP_ALIVE_S = 15.0  # proxies and phones give a silent connection up after half a minute or more
 
 
@@ -125,7 +126,7 @@ class Events:
         """Begin to listen; `leave` ends it.
 
         Args:
-            job: only what this batch does.
+            job: only what this batch does, from its beginning.
             last_id: the last event that the client had; it is told what came after, as far as that is still known.
 
         Raises:
@@ -140,7 +141,7 @@ class Events:
                     exit_code=ExitCode.FAILED,
                     kind=FaultKind.RETRYABLE,
                 )
-            listener = Listener(job, self._after(last_id))
+            listener = Listener(job, self._after(last_id) if last_id or not job else list(self._ring))
             self._listeners.add(listener)
             if self._poll is None or self._poll.done():
                 self._poll = asyncio.create_task(self._look())
@@ -164,7 +165,7 @@ class Events:
 
     def _after(self, last_id: str) -> list[Event]:
         if not last_id:
-            return []
+            return []  # whoever comes without a past begins now
         epoch, _, number = last_id.rpartition("-")
         seen = int(number) if epoch == self.epoch and number.isdecimal() and len(number) < 20 else 0
         return [event for event in self._ring if event.number > seen]
@@ -248,7 +249,7 @@ class CatalogWatch:
 
 
 async def server_sent(events: Events, listener: Listener, keep_alive_s: float = KEEP_ALIVE_S) -> AsyncIterator[bytes]:
-    """A listener's events in the form of server-sent events, for ever.
+    """A listener's events in the form of server-sent events: those of one batch until it ends, all of them for ever.
 
     Silence is broken by a comment now and then, so that a connection that died is noticed at both ends.
     """
@@ -260,3 +261,5 @@ async def server_sent(events: Events, listener: Listener, keep_alive_s: float = 
             continue
         text = json.dumps(event.data, ensure_ascii=False, separators=(",", ":"))
         yield f"id: {events.id_of(event)}\nevent: {event.kind}\ndata: {text}\n\n".encode("utf-8", "replace")
+        if listener.job and event.kind in LAST:
+            return

@@ -12,7 +12,7 @@ from plugin_bridge.events import Events, Listener, server_sent
 
 
 class EventStream(Response):
-    """Sends events until the client goes away, falls behind, or the server stops.
+    """Sends events until the batch ends, the client goes away or falls behind, or the server stops.
 
     Starlette's own streaming waits in `send` for a client that does not read, for ever; this one gives it up.
     """
@@ -38,14 +38,12 @@ class EventStream(Response):
         tasks = [asyncio.ensure_future(task) for task in (pump(), gone(), self._listener.lost.wait())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            closing = self._listener.lost.is_set() and not tasks[0].done()
         finally:
             self._events.leave(self._listener)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        if closing:
-            await _end(send)
+        await _end(send)
 
 
 async def _end(send: Send) -> None:
@@ -66,7 +64,9 @@ def router(bridge: Bridge) -> APIRouter:
         job: Annotated[str, Query(max_length=64, description="Only events of this batch.")] = "",
         last_event_id: Annotated[str, Header(max_length=64)] = "",
     ) -> EventStream:
-        """Listen: `progress`, `done`, `error`, `catalog-changed`; the header Last-Event-ID replays what was missed."""
+        """Listen: `progress`, `done`, `error`, `catalog-changed`; the header Last-Event-ID replays what was missed.
+
+        With `job`, everything from the batch's beginning to its end, and then the stream ends."""
         return EventStream(bridge.events, bridge.events.join(job, last_event_id))
 
     return routes

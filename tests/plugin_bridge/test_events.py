@@ -81,6 +81,9 @@ def test_a_batch_is_told_of_as_it_goes(client: httpx2.Client, bridge_catalog: Fi
     assert told[-1]["data"]["state"] == "done" and told[-1]["data"]["total"] == 2
     with listening(client, job, told[0]["id"]) as stream:
         assert [stream.next()["id"] for _ in range(2)] == [event["id"] for event in told[1:]], "what was missed"
+        assert not list(stream.lines), "and then the stream ends"
+    with listening(client, job) as stream:
+        assert stream.next() == told[0], "whoever asks for a batch misses nothing of it"
     client.delete(f"/v1/jobs/{job}")
 
 
