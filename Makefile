@@ -5,13 +5,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test slow lint format clean
+.PHONY: help demo test test-hosts slow lint format clean
 
 help:
-	@echo "make demo    set up and run the main job on a dozen synthesised sounds"
-	@echo "make test    set up and run the tests"
-	@echo "make slow    the proofs that take minutes (50 kills, ...)"
-	@echo "make lint    ruff and mypy"
+	@echo "make demo        set up and run the main job on a dozen synthesised sounds"
+	@echo "make test        set up and run the tests"
+	@echo "make test-hosts  install the programs that the bridge works in, and try it in them; HOSTS=quick for the small ones"
+	@echo "make slow        the proofs that take minutes (50 kills, ...)"
+	@echo "make lint        ruff and mypy"
 
 .venv/ready: pyproject.toml constraints.txt
 	# Debian ships venv without its pip unless python3-venv is there; the system's own pip can fill the environment too.
@@ -25,9 +26,14 @@ demo: .venv/ready
 	$(BIN)/spresso demo
 
 # One thread per process: on a busy machine two contending ones are several times slower.
-test slow: export OMP_NUM_THREADS = 1
+test test-hosts slow: export OMP_NUM_THREADS = 1
 test: .venv/ready
 	$(BIN)/python -m pytest
+
+HOSTS ?= all
+test-hosts: .venv/ready
+	sh tests/hosts/install.sh $(HOSTS)
+	$(BIN)/python -m pytest -m hosts tests/hosts -rs
 
 slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
