@@ -8,6 +8,7 @@ from typing import Any
 
 from spresso_assets.catalog.fields import QueryField, field_named
 from spresso_assets.catalog.grammar import Query, Term, Value, bad_query
+from spresso_assets.catalog.precedence import RESOLVED_FIELDS, UNSEARCHED_FIELDS
 
 TRIGRAM = 3
 # bm25 weights of the columns of asset_text: names, words, tags, paths
@@ -69,11 +70,27 @@ def _term(compiled: Compiled, term: Term, dialect: str) -> str:
         condition = " OR ".join(word(compiled, value) for value in term.values)
     else:
         queried = field_named(term.field)
-        inner = " OR ".join(_field(compiled, queried, value) for value in term.values)
+        parts = [_field(compiled, queried, value) for value in term.values]
+        if dialect != "sqlite" and not term.negated:
+            parts = [_narrowed(compiled, queried, *pair) for pair in zip(term.values, parts, strict=True)]
+        inner = " OR ".join(parts)
         if queried.inside != "{}" and any(not value.text and not value.is_range for value in term.values):
             raise bad_query(f"'{queried.name}:' needs a value", f"For example {queried.example}")
         condition = queried.inside.format(f"({inner})")
     return f"NOT coalesce(({condition}), FALSE)" if term.negated else f"({condition})"
+
+
+def implied_words(queried: QueryField, value: Value) -> list[str]:
+    """Words that the text of a sound holds if a field has this value: an index knows them, and no field has its own."""
+    in_text = queried.name in RESOLVED_FIELDS and queried.name not in UNSEARCHED_FIELDS
+    plain = value.text.isascii() and value.text.replace(" ", "").isalnum()
+    return [word for word in value.text.split() if len(word) >= TRIGRAM] if in_text and plain else []
+
+
+def _narrowed(compiled: Compiled, queried: QueryField, value: Value, condition: str) -> str:
+    """For Postgres, which finds the few sounds that come into question by itself if it is told."""
+    held = [inside_postgres(compiled, word) for word in implied_words(queried, value)]
+    return " AND ".join([f"({condition})", *held])
 
 
 def fts_phrase(value: Value) -> str:
@@ -96,18 +113,26 @@ def literal(text: str) -> str:
 
 
 def word_postgres(compiled: Compiled, value: Value) -> str:
-    text = value.text
+    """Stemmed words and beginnings of words; and any part of a word if it is long enough for the index of trigrams."""
     stemmed = stem_postgres(compiled, value)
-    if len(text) < TRIGRAM:  # a word that starts so, as on SQLite
-        start = compiled.bind(r"\m" + re.escape(text))
-        return f"{stemmed} OR asset_text.everything ~* {start}"
-    return f"{stemmed} OR asset_text.everything ILIKE {compiled.bind(_contains(text))} ESCAPE '!'"
+    if len(value.text) < TRIGRAM:
+        return stemmed
+    return f"{stemmed} OR {inside_postgres(compiled, value.text)}"
+
+
+def inside_postgres(compiled: Compiled, text: str) -> str:
+    """Whether the text of a sound holds some letters."""
+    return f"asset_text.everything ILIKE {compiled.bind(_contains(text))} ESCAPE '!'"
 
 
 def stem_postgres(compiled: Compiled, value: Value) -> str:
-    """Words by their stems, beside each other if they were quoted."""
-    to_query = "phraseto_tsquery" if value.quoted else "plainto_tsquery"
-    return f"asset_text.lexemes @@ {to_query}('english', {compiled.bind(value.text)})"
+    """Words by their stems, beside each other if they were quoted; of one or two letters what begins so."""
+    if len(value.text) < TRIGRAM and not value.quoted and value.text.isalnum():
+        query = f"to_tsquery('simple', {compiled.bind(value.text + ':*')})"
+    else:
+        to_query = "phraseto_tsquery" if value.quoted else "plainto_tsquery"
+        query = f"{to_query}('english', {compiled.bind(value.text)})"
+    return f"asset_text.lexemes @@ {query}"
 
 
 def _contains(text: str) -> str:

@@ -9,6 +9,7 @@ are those of `conditions.compile_query`, and a test holds both together.
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from spresso_assets.catalog.conditions import (
     TRIGRAM,
@@ -17,6 +18,7 @@ from spresso_assets.catalog.conditions import (
     compile_query,
     compile_terms,
     fts_phrase,
+    implied_words,
     literal,
     stem_postgres,
     text_field,
@@ -24,13 +26,13 @@ from spresso_assets.catalog.conditions import (
 )
 from spresso_assets.catalog.fields import field_named
 from spresso_assets.catalog.grammar import Query, Term, Value
-from spresso_assets.catalog.precedence import RESOLVED_FIELDS, UNSEARCHED_FIELDS
 from spresso_assets.catalog.rows import Rows
 from spresso_assets.catalog.sorting import Order
 
 RANKED = 1_000  # hits up to which the best are put first; beyond, those that came first are
 FEW = 20_000  # sounds up to which a term may drive the search for the others
 SORTED = 3_000  # matches up to which they are collected and sorted
+PARTS = ((0, 4_000), (4_000, 64_000), (64_000, None))  # row ids among which Postgres looks, one after the other
 ONE_BY_ONE = 300  # rows that may be asked for words which their index did not find
 ALL = "1 = 1"
 BY_FIELD = {
@@ -61,25 +63,36 @@ def page(rows: Rows, query: Query, limit: int, offset: int, order: Order | None 
     if order is not None:
         return _in_order(rows, query, limit, offset, order)
     if (stems := _stems(rows, query)) is None:
-        every = _matches(rows, query)
         # words that have no stems here want to be ranked
-        return None if every is None or any(map(_words, query)) else _cut(every, limit, offset)
+        return None if any(map(_words, query)) else _first_or_all(rows, query, [], limit, offset)
     most = max(limit + offset, RANKED) + 1
-    by_words = _first(rows, stems, most)
-    if len(by_words) > RANKED:
-        found = by_words if stems.rest == ALL else _ids(rows, stems, stems.row_id, most=limit + offset)
+    by_words = _with_the_words(rows, stems, most)
+    if len(by_words) <= RANKED:
+        found = _ranked(rows, stems, by_words)
+    elif rows.dialect != "sqlite":
+        found, _ = _in_parts(rows, f"({stems.match}) AND ({stems.rest})", stems.params, limit + offset)
     else:
-        found = _ids(rows, stems, f"{stems.rank}, {stems.row_id}", most=most)
+        found = by_words if stems.rest == ALL else _ids(rows, stems, stems.row_id, most=limit + offset)
     if len(found) >= limit + offset:
-        return Page(found[offset : offset + limit], len(found), exact=False, by_words=len(by_words) <= RANKED)
-    if (every := _matches(rows, query)) is not None:
-        listed = set(found)
-        return _cut(found + [asset_id for asset_id in every if asset_id not in listed], limit, offset)
-    if (inside := _inside_of_words(rows, query, limit + offset)) is None:
-        return None
+        known = len(by_words) if stems.rest == ALL else len(found)
+        return Page(found[offset : offset + limit], known, exact=False, by_words=len(by_words) <= RANKED)
+    return _first_or_all(rows, query, found, limit, offset)
+
+
+def _first_or_all(rows: Rows, query: Query, found: list[int], limit: int, offset: int) -> Page | None:
+    """Those that were found, then all others in order of arrival, as far as a page needs them."""
     listed = set(found)
-    both = found + [asset_id for asset_id in inside if asset_id not in listed]
-    return Page(both[offset : offset + limit], len(both), exact=False)
+    if rows.dialect == "sqlite":
+        if (every := _matches(rows, query)) is not None:
+            return _cut(found + [asset_id for asset_id in every if asset_id not in listed], limit, offset)
+        if (every := _inside_of_words(rows, query, limit + offset)) is None:
+            return None
+        ended = False
+    else:
+        compiled = compile_query(query, rows.dialect)
+        every, ended = _in_parts(rows, compiled.where, compiled.params, limit + offset)
+    both = found + [asset_id for asset_id in every if asset_id not in listed]
+    return Page(both[offset : offset + limit], len(both), exact=ended)
 
 
 def _cut(every: list[int], limit: int, offset: int) -> Page:
@@ -91,7 +104,7 @@ def number_up_to(rows: Rows, query: Query, page: Page, most: int) -> int | None:
     stems = None if page.by_words else _stems(rows, query)
     if stems is not None and len(_ids(rows, stems, None, most=most)) >= most:
         return most
-    every = _matches(rows, query)
+    every = _matches(rows, query) if rows.dialect == "sqlite" else None
     return None if every is None else min(most, len(every))
 
 
@@ -139,8 +152,6 @@ def _stems(rows: Rows, query: Query) -> _Stems | None:
     if rows.dialect == "sqlite":
         return _stems_sqlite(stems, query)
     words = [value for group in query for term in _words(group) for value in term.values]
-    if any(len(value.text) < TRIGRAM for value in words):
-        return None
     groups = [
         " AND ".join(
             "(" + " OR ".join(stem_postgres(stems, value) for value in term.values) + ")" for term in _words(group)
@@ -183,15 +194,23 @@ def _words(group: Sequence[Term]) -> list[Term]:
     return [term for term in group if term.field is None and not term.negated]
 
 
-def _first(rows: Rows, stems: _Stems, most: int) -> list[int]:
-    """The first sounds with the words, whatever else is asked. Deleted sounds have no text: no need to look."""
-    if rows.dialect == "sqlite":
-        where = f"FROM asset_fts WHERE {stems.match}"
-    else:
-        where = f"FROM asset_text WHERE {stems.match}"
-    row_id = "asset_fts.rowid" if rows.dialect == "sqlite" else "asset_text.asset_id"
+def _with_the_words(rows: Rows, stems: _Stems, most: int) -> list[int]:
+    """Sounds with the words, whatever else is asked, on SQLite the first ones. Deleted sounds have no text."""
     params = {name: value for name, value in stems.params.items() if f":{name}" in stems.match}
-    return [row[0] for row in rows.rows(f"SELECT {row_id} {where} ORDER BY {row_id} LIMIT {most}", params)]
+    if rows.dialect == "sqlite":
+        asked = f"SELECT asset_fts.rowid FROM asset_fts WHERE {stems.match} ORDER BY asset_fts.rowid"
+    else:  # in order they would all have to be fetched
+        asked = f"SELECT asset_text.asset_id FROM asset_text WHERE {stems.match}"
+    return [row[0] for row in rows.rows(f"{asked} LIMIT {most}", params)]
+
+
+def _ranked(rows: Rows, stems: _Stems, by_words: list[int]) -> list[int]:
+    """All with the words of which the rest is true, too, best first."""
+    order = f"{stems.rank}, {stems.row_id}"
+    if rows.dialect == "sqlite":
+        return _ids(rows, stems, order, most=len(by_words))
+    among = f"asset.id = ANY({stems.bind(by_words)}) AND asset.deleted_at IS NULL AND ({stems.rest})"
+    return [row[0] for row in rows.rows(f"SELECT asset.id {FROM} WHERE {among} ORDER BY {order}", stems.params)]
 
 
 def _ids(rows: Rows, stems: _Stems, order: str | None, *, most: int) -> list[int]:
@@ -219,7 +238,8 @@ def _through_the_rarest(rows: Rows, group: Sequence[Term], few: int) -> list[int
     best: tuple[set[int], set[int]] | None = None
     driver: Term | None = None
     for term in group:
-        found = None if term.negated else _few(rows, term, few)
+        # more than the rarest so far has need not be listed
+        found = None if term.negated else _few(rows, term, few if best is None else len(best[1]))
         if found is not None and (best is None or len(found[1]) < len(best[1])):
             best, driver = found, term
     if best is None or driver is None:
@@ -250,7 +270,7 @@ def _among(compiled: Compiled, dialect: str, ids: Iterable[int]) -> str:
 def _inside_of_words(rows: Rows, query: Query, most: int) -> list[int] | None:
     """The first sounds with the letters of the only word anywhere in theirs; None where that is not the question."""
     terms = [term for group in query for term in group]
-    if rows.dialect != "sqlite" or len(terms) != 1 or not all(map(_has_inside, terms[0].values)):
+    if len(terms) != 1 or not _words(terms) or not all(map(_has_inside, terms[0].values)):
         return None
     compiled = Compiled()
     match = compiled.bind(" OR ".join(literal(value.text) for value in terms[0].values))
@@ -260,6 +280,38 @@ def _inside_of_words(rows: Rows, query: Query, most: int) -> list[int] | None:
         compiled.params,
     )
     return [row[0] for row in found]
+
+
+def _in_parts(rows: Rows, where: str, params: dict[str, Any], most: int) -> tuple[list[int], bool]:
+    """The first ``most`` matches on Postgres, and whether these are all.
+
+    Asked for at once, it would find every match to sort them. So it is asked after a part of the archive, then a larger
+    one: where there are many, the first parts have enough; where there are few, no part costs much. The first part is
+    small enough to be read, without the index, which would list all sounds that have a common word.
+    """
+    found: list[int] = []
+    text = "asset_text" in where
+    source = FROM if text else "FROM asset"
+    for low, high in PARTS if text else ((0, None),):
+        part = [
+            f"{column} > {low}" for column in (("asset.id", "asset_text.asset_id") if text and low else ("asset.id",))
+        ]
+        if high is not None:
+            part += [f"asset.id <= {high}", f"asset_text.asset_id <= {high}"]
+            rows.rows(f"SELECT set_config('enable_bitmapscan', '{'on' if low else 'off'}', TRUE)", {})
+        found += [
+            row[0]
+            for row in rows.rows(
+                f"SELECT asset.id {source} WHERE {' AND '.join(part)} AND asset.deleted_at IS NULL AND ({where}) "
+                f"ORDER BY asset.id LIMIT {most + 1 - len(found)}",
+                params,
+            )
+        ]
+        if len(found) > most:
+            break
+    if text:
+        rows.rows("SELECT set_config('enable_bitmapscan', 'on', TRUE)", {})
+    return found[:most], len(found) <= most
 
 
 def _few(rows: Rows, term: Term, few: int) -> tuple[set[int], set[int]] | None:
@@ -298,11 +350,7 @@ def _few_by_field(compiled: Compiled, dialect: str, term: Term, value: Value) ->
         return None
     if queried.name in BY_FIELD:  # few of them, and an index from each to its sounds
         return BY_FIELD[queried.name].format(text_field(compiled, queried, value))
-    # every field is in the text of its sound, in words
-    in_text = queried.name in RESOLVED_FIELDS and queried.name not in UNSEARCHED_FIELDS
-    words = [word for word in value.text.split() if len(word) >= TRIGRAM]
-    plain = value.text.isascii() and value.text.replace(" ", "").isalnum()
-    if dialect != "sqlite" or not in_text or not words or not plain:
+    if not (words := implied_words(queried, value)):
         return None
     match = " AND ".join(map(literal, words))
     return f"SELECT rowid FROM asset_tri WHERE asset_tri MATCH {compiled.bind(match)}"
