@@ -145,7 +145,7 @@ def test_the_first_block_comes_long_before_the_last_window_is_sampled(codec: SPr
         rest = sum(block.shape[1] for block in blocks)
     finally:
         handle.remove()
-    assert rest == 48_000 * 110 and early <= calls / 3
+    assert rest >= 48_000 * 110 and early <= calls / 3
 
 
 def test_level_comes_back_and_never_changes_the_code(codec: SPresso) -> None:
