@@ -29,6 +29,7 @@ FORMATS = ("wav", "flac", "ogg")
 MAX_FX_NAME, MAX_STEM = 25, 116  # characters; with the suffix a name stays below 120
 LONGEST_S = 4 * 3600 + 60  # no sound is longer, see `codec.bitstream_header`
 _KEY_VERSION = b"take 1"
+_MODEL_NAMES: dict[str, str] = {}
 
 
 class TakeParams(BaseModel):
@@ -277,11 +278,15 @@ def _frames(seconds: float, rate: int) -> int:
 
 
 def _model_name(session: Session, weights_sha256: str) -> str:
-    from sqlmodel import select
+    """Name of the model with these weights, which is never another one."""
+    if weights_sha256 not in _MODEL_NAMES:
+        from sqlmodel import select
 
-    from spresso_assets.catalog.models import CodecModel
+        from spresso_assets.catalog.models import CodecModel
 
-    return session.exec(select(CodecModel.name).where(CodecModel.weights_sha256 == weights_sha256)).first() or ""
+        names = select(CodecModel.name).where(CodecModel.weights_sha256 == weights_sha256)
+        _MODEL_NAMES[weights_sha256] = session.exec(names).first() or ""
+    return _MODEL_NAMES[weights_sha256]
 
 
 def described(take: Take) -> dict[str, Any]:

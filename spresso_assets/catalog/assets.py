@@ -27,6 +27,12 @@ ADD_FIELDS, ADD_CHUNKS = insert(FIELDS), insert(CHUNKS)
 FORGET_FIELDS = delete(FIELDS).where(FIELDS.c.source_file_id == bindparam("file"))
 FORGET_CHUNKS = delete(CHUNKS).where(CHUNKS.c.source_file_id == bindparam("file"))
 ASSET_OF_HASH = select(Asset).where(col(Asset.audio_hash) == bindparam("hash"))
+OF_PREFIX = (
+    select(Asset)
+    .where(col(Asset.uid) >= bindparam("first"), col(Asset.uid) < bindparam("behind"), col(Asset.deleted_at).is_(None))
+    .order_by(col(Asset.uid))
+    .limit(6)
+)
 STATED = (
     select(col(AssetField.field), col(AssetField.source), col(AssetField.value), col(AssetField.source_file_id))
     .outerjoin(SourceFile, col(AssetField.source_file_id) == col(SourceFile.id))
@@ -126,13 +132,7 @@ def find_asset(session: Session, id_prefix: str) -> Asset:
             exit_code=ExitCode.USAGE,
         )
     # a range, which every database finds by its index; no id has a letter after f
-    statement = (
-        select(Asset)
-        .where(col(Asset.uid) >= prefix, col(Asset.uid) < prefix + "g", col(Asset.deleted_at).is_(None))
-        .order_by(col(Asset.uid))
-        .limit(6)
-    )
-    found = session.execute(statement).scalars().all()
+    found = session.execute(OF_PREFIX, {"first": prefix, "behind": prefix + "g"}).scalars().all()
     if not found:
         raise SpressoError(
             f"No sound has an id that starts with '{id_prefix}'",

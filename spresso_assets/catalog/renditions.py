@@ -21,6 +21,16 @@ FORMER = select(Rendition).where(
     col(Rendition.profile_id) == bindparam("profile"),
     col(Rendition.status) == READY,
 )
+# The newest weights first, and then the highest rate.
+PAYLOAD = (
+    select(Rendition, col(EncodeProfile.name), col(CodecModel.weights_sha256))
+    .join(EncodeProfile, col(Rendition.profile_id) == col(EncodeProfile.id))
+    .join(CodecModel, col(EncodeProfile.model_id) == col(CodecModel.id))
+    .where(col(Rendition.asset_id) == bindparam("asset"), col(Rendition.status) == READY)
+    .order_by(col(EncodeProfile.state), col(EncodeProfile.nominal_kbps).desc(), col(Rendition.id).desc())
+    .limit(1)
+)
+PAYLOAD_OF_PROFILE = PAYLOAD.where(col(EncodeProfile.name) == bindparam("profile"))
 
 
 @dataclass(frozen=True)
@@ -98,16 +108,8 @@ def get_payload(session: Session, asset: Asset, profile: str | None = None) -> P
     Raises:
         SpressoError: ``not_encoded`` (exit 4), ``payload_corrupt``.
     """
-    statement = (
-        select(Rendition, col(EncodeProfile.name), col(CodecModel.weights_sha256))
-        .join(EncodeProfile, col(Rendition.profile_id) == col(EncodeProfile.id))
-        .join(CodecModel, col(EncodeProfile.model_id) == col(CodecModel.id))
-        .where(col(Rendition.asset_id) == asset.id, col(Rendition.status) == READY)
-        .order_by(col(EncodeProfile.state), col(EncodeProfile.nominal_kbps).desc(), col(Rendition.id).desc())
-    )
-    if profile is not None:
-        statement = statement.where(col(EncodeProfile.name) == profile)
-    row = session.execute(statement.limit(1)).first()
+    statement, asked = (PAYLOAD, {}) if profile is None else (PAYLOAD_OF_PROFILE, {"profile": profile})
+    row = session.execute(statement, {"asset": asset.id, **asked}).first()
     if row is None:
         under = f" under the profile '{profile}'" if profile else ""
         raise SpressoError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -200,19 +201,12 @@ def find_stored(session: Session, id_prefix: str, profile: str | None = None) ->
     Raises:
         SpressoError: `asset_not_found`, `ambiguous_id`, `not_encoded`, `payload_corrupt`.
     """
-    from sqlmodel import select
-
     from spresso_assets.catalog.assets import find_asset
-    from spresso_assets.catalog.models import SourceFile, WatchRoot
     from spresso_assets.catalog.renditions import get_payload
 
     asset = find_asset(session, id_prefix)
     stored = get_payload(session, asset, profile)
-    where = session.exec(
-        select(WatchRoot.path, SourceFile.rel_path)
-        .join(SourceFile)
-        .where(SourceFile.asset_id == asset.id, SourceFile.state != "moved")
-    ).first()
+    where = session.connection().execute(_original_path(), {"asset": asset.id}).first()
     rel_path = where[1] if where else ""
     return stored, {
         "asset": asset.uid,
@@ -221,6 +215,18 @@ def find_stored(session: Session, id_prefix: str, profile: str | None = None) ->
         "generation": stored.generation,
         "fields": {name: value for name in CARRIED if (value := getattr(asset, name))},
     }
+
+
+@cache
+def _original_path() -> Any:
+    """The statement, made once: that takes longer than running it."""
+    from sqlalchemy import bindparam
+    from sqlmodel import col, select
+
+    from spresso_assets.catalog.models import SourceFile, WatchRoot
+
+    path = select(WatchRoot.path, SourceFile.rel_path).join(SourceFile)
+    return path.where(col(SourceFile.asset_id) == bindparam("asset"), SourceFile.state != "moved").limit(1)
 
 
 def check_model(uid: str, stored: Payload, weights_sha256: str) -> None:
