@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -46,8 +48,9 @@ class Client:
         Raises:
             SpressoError: ``bench_failed`` unless it is 200.
         """
-        answer = self._ask("GET", path)
-        body = answer.read()
+        with _explained(path):
+            answer = self._ask("GET", path)
+            body = answer.read()
         if answer.status != 200:
             raise _failed(path, answer.status, body)
         return json.loads(body)
@@ -55,8 +58,9 @@ class Client:
     def head(self, uid: str, **form: object) -> int:
         """The length that is promised for a sound."""
         path = _path(uid, form)
-        answer = self._ask("HEAD", path)
-        answer.read()
+        with _explained(path):
+            answer = self._ask("HEAD", path)
+            answer.read()
         if answer.status != 200:
             raise _failed(path, answer.status, b"")
         return int(answer.headers["content-length"])
@@ -71,7 +75,8 @@ class Client:
         Raises:
             SpressoError: ``bench_failed`` unless the answer is 200.
         """
-        heard = self.audition(uid, form)
+        with _explained(_path(uid, form)):
+            heard = self.audition(uid, form)
         if heard.status != 200:
             raise _failed(_path(uid, form), heard.status, b"")
         return heard
@@ -103,6 +108,7 @@ class Client:
             if size != int(answer.headers["content-length"]):
                 self._connection.close()
                 raise http.client.IncompleteRead(b"", size)
+            answer.close()  # which `read1` leaves to us
         return Heard(200, size, first, time.perf_counter() - began)
 
     def close(self) -> None:
@@ -112,6 +118,14 @@ class Client:
     def _ask(self, method: str, path: str) -> http.client.HTTPResponse:
         self._connection.request(method, path, headers={"Authorization": f"Bearer {self.token}"})
         return self._connection.getresponse()
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        raise SpressoError(f"the bridge broke off at {path}: {error!r}", code="bench_failed") from error
 
 
 def _path(uid: str, form: dict[str, object]) -> str:
