@@ -23,6 +23,7 @@ export class Audition extends EventTarget {
   #way = new AbortController();
   #ahead = new AbortController();
   #compare = new AbortController();
+  #wanted = "";
 
   constructor({ bridge, deck, takes, views }) {
     super();
@@ -159,8 +160,11 @@ export class Audition extends EventTarget {
 
   /** Decode previews of these seeds, one after the other, while nothing else is wanted. */
   async ahead(seeds) {
+    const wanted = `${this.sound?.id} ${this.profile} ${seeds} ${settings.ahead}`;
+    if (wanted === this.#wanted && !this.#ahead.signal.aborted) return;
     this.#ahead.abort();
     this.#ahead = new AbortController();
+    this.#wanted = wanted;
     const { signal } = this.#ahead;
     if (!settings.ahead || !this.sound?.profiles.length || this.sound.duration_s > AHEAD_SECONDS) return;
     for (const seed of seeds) {

@@ -2,7 +2,7 @@
 
 import { byId, make } from "./elements.js";
 
-const PAUSE_MS = 120;
+const PAUSE_MS = 70; // between two letters of a person who types
 const FIELDS = ["query", "category", "length-min", "length-max", "channels", "profile", "sort"];
 const KEY = "spresso.search";
 
