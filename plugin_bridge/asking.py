@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from plugin_bridge.discovery import Discovery
-from spresso_assets.errors import FaultKind, SpressoError
+from spresso_assets.errors import ExitCode, FaultKind, SpressoError
 
 
 def ask(known: Discovery, method: str, path: str, body: Any = None, *, patience_s: float = 30.0) -> Any:
@@ -34,6 +34,7 @@ def ask(known: Discovery, method: str, path: str, body: Any = None, *, patience_
             f"nothing answers on port {known.port}",
             code="bridge_not_running",
             hint="Start it: spresso serve.",
+            exit_code=ExitCode.NOT_FOUND,
             kind=FaultKind.ENVIRONMENT,
         ) from error
     finally:

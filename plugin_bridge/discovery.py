@@ -86,7 +86,7 @@ def not_running(file: Path) -> SpressoError:
         f"no bridge is running ({file} {'is left over from one that was killed' if file.exists() else 'is not there'})",
         code="bridge_not_running",
         hint="Start it: spresso serve.",
-        exit_code=ExitCode.FAILED,
+        exit_code=ExitCode.NOT_FOUND,
         kind=FaultKind.ENVIRONMENT,
     )
 

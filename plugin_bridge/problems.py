@@ -165,5 +165,4 @@ def _invalid(errors: Any) -> SpressoError:
         f"{where}: {first['msg']}",
         code="bad_request",
         hint="GET /openapi.json says what this address takes.",
-        exit_code=ExitCode.USAGE,
     )

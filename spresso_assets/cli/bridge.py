@@ -29,11 +29,7 @@ def status(
     from plugin_bridge.discovery import discovery_file, running
 
     file = discovery_file()
-    try:
-        known = running(file)
-    except SpressoError as error:
-        error.exit_code = ExitCode.NOT_FOUND
-        raise
+    known = running(file)
     info: dict[str, Any] = ask(known, "GET", "/v1/info")
     told = {
         "url": known.url,

@@ -15,7 +15,8 @@ FINDING_CODE = 4  # position of `code` in `cli.checks.Finding`
 
 def sources() -> list[Path]:
     """All Python files that can raise errors at a user."""
-    return sorted(path for room in ("spresso_assets", "workers") for path in (REPOSITORY / room).rglob("*.py"))
+    rooms = ("spresso_assets", "workers", "plugin_bridge")
+    return sorted(path for room in rooms for path in (REPOSITORY / room).rglob("*.py"))
 
 
 def error_codes() -> dict[str, set[int]]:
