@@ -136,6 +136,15 @@ class Desktop:
             timeout=20,
         )
 
+    def leave(self, title: str, key: str) -> None:
+        """Press a key until a dialog is gone: one that has just come up may not listen yet."""
+        for _ in range(10):
+            self.act("key", key)
+            with contextlib.suppress(AssertionError):
+                wait_for(f"the end of {title!r}", lambda: not self.windows(title), 3)
+                return
+        raise AssertionError(f"{title!r} does not go away")
+
     def at(self, window: str, x: int, y: int) -> tuple[int, int]:
         """Where a place of a window's inside is on the screen; the mouse goes there.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from tests.hosts.ardour_program import RATE, ArdourProgram
 from tests.hosts.audacity_program import AudacityProgram, module
 from tests.hosts.desktop import PROGRAMS, Desktop, wait_for
 from tests.hosts.programs import needs
@@ -68,3 +69,31 @@ def test_a_drag_into_audacity_is_a_clip_there(desktop: Desktop, running_bridge: 
     sound = soundfile.info(file)
     assert clip["end"] - clip["start"] == pytest.approx(sound.frames / sound.samplerate, abs=1e-4)
     desktop.screenshot(tmp_path / "after.png")
+
+
+def test_a_drag_onto_a_track_of_ardour_is_a_region_there(
+    desktop: Desktop, running_bridge: Running, tmp_path: Path
+) -> None:
+    needs("ardour")
+    before = set(running_bridge.place_folder.glob("*.wav"))
+    ardour, session = ArdourProgram(desktop, tmp_path, running_bridge.environment), tmp_path / "scene"
+    ardour.new_session(session, "scene", "SFX")
+    ardour.start(str(session))
+    window = desktop.window("^scene - Ardour$", 90)
+    desktop.place(window, 0, 0, 1180, 850)
+    shelf = ShelfWindow(desktop, running_bridge, "rusty")
+    wait_for("the outline of the first row", lambda: desktop.colours(*shelf.at((20, 70)), 200, 14) > 2)
+    shelf.drag_first_to((700, 400))
+    file = wait_for("the file", lambda: set(running_bridge.place_folder.glob("*.wav")) - before).pop()
+    copies = session / "interchange"
+    wait_for("Ardour's copy", lambda: list(copies.rglob(f"{file.stem}*.wav")))
+    desktop.screenshot(tmp_path / "after.png")
+    desktop.act("windowfocus", "--sync", window, "key", "ctrl+s")
+    wait_for("the saved session", lambda: file.stem in (session / "scene.ardour").read_text(encoding="utf-8"))
+    ardour.stop()
+    regions = ardour.regions(session, "scene")
+    assert len({region.position for region in regions}) == 1
+    assert regions[0].length == pytest.approx(
+        soundfile.info(file).frames * RATE / soundfile.info(file).samplerate, abs=1
+    )
+    assert file.stem in regions[0].name

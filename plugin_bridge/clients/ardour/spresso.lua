@@ -172,7 +172,7 @@ function factory (params) return function ()
 		return false
 	end
 
-	local said = LuaDialog.Dialog ("spresso", {
+	local said = LuaDialog.Dialog ("spresso: search", {
 		{ type = "entry", key = "words", title = "Words", default = "" },
 	}):run ()
 	collectgarbage ()
@@ -188,7 +188,7 @@ function factory (params) return function ()
 		choices[text] = row.id
 		first = first or text
 	end
-	said = LuaDialog.Dialog ("spresso", {
+	said = LuaDialog.Dialog ("spresso: choose", {
 		{ type = "dropdown", key = "id", title = "Sound", values = choices, default = first },
 		{ type = "number", key = "variation", title = "Variation (0: as it was kept)", min = 0, max = 9999, step = 1, digits = 0, default = 0 },
 	}):run ()
