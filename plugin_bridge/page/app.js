@@ -2,7 +2,7 @@
 
 import { aboutPane, badges, facts, honest, renditionsPane } from "./about.js";
 import { Audition } from "./audition.js";
-import { Bridge } from "./bridge.js";
+import { Bridge, Problem } from "./bridge.js";
 import { Deck, RATE } from "./deck.js";
 import { Deliver } from "./deliver.js";
 import { byId, make } from "./elements.js";
@@ -37,7 +37,10 @@ const audition = new Audition({ bridge, deck, takes, views });
 const list = new SoundList(byId("list"), byId("head"), peaks);
 const filters = new Filters((parameters) => results.search(parameters));
 const deliver = new Deliver({ bridge, said, failed });
-const work = new Work(bridge);
+const work = new Work(bridge, (info) => {
+  deliver.offer(info);
+  filters.offer(info);
+});
 const kept = new Kept(byId("pane-kept"), {
   place: (all) => deliver.place(all),
   pack: (all) => deliver.pack(all),
@@ -151,7 +154,8 @@ function showSound() {
   byId("facts").textContent = facts(sound);
   byId("badges").replaceChildren(...badges(sound, profile));
   renditionsPane(byId("pane-renditions"), sound, profile, (name) => {
-    audition.hear({ profile: name, play: deck.playing || settings.autoPlay, stay: deck.playing });
+    // Every rendition has a seed of its own; the first card is that one.
+    audition.hear({ profile: name, seed: null, play: deck.playing || settings.autoPlay, stay: deck.playing });
     variations.show(sound, name);
   });
   aboutPane(byId("pane-about"), sound, (field, value) => filters.add(field, value));
@@ -223,7 +227,8 @@ function place(all) {
   }
   if (!sound) return;
   if (!sound.profiles.length) {
-    failed(Object.assign(new Error("This sound is not encoded, so there is nothing to place"), { code: "not_encoded", hint: audition.note }));
+    const hint = `Encode it with: spresso encode id:${sound.id.slice(0, 8)}`;
+    failed(new Problem({ detail: "This sound is not encoded, so there is nothing to place.", hint, code: "not_encoded" }));
     return;
   }
   const { region } = deck;
@@ -387,6 +392,13 @@ matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => {
   variations.paint();
 });
 
+// After a click the keys mean the list again, not the button; whoever came by keyboard stays.
+byId("app").addEventListener("click", ({ target, detail }) => {
+  if (detail > 0 && target.closest("button") && !document.querySelector("dialog[open]")) {
+    byId("list").focus({ preventScroll: true });
+  }
+});
+
 // ---- the way in ------------------------------------------------------------------------------------------------------
 
 let following = new AbortController();
@@ -394,13 +406,8 @@ let following = new AbortController();
 async function begin() {
   byId("gate").hidden = true;
   byId("app").hidden = false;
-  following.abort();
-  following = new AbortController();
   try {
-    const info = await bridge.json("/v1/info");
-    work.tell(info);
-    deliver.offer(info);
-    filters.offer(info);
+    work.tell(await bridge.json("/v1/info"));
   } catch (error) {
     failed(error);
     if (bridge.state !== "up") return;
@@ -408,9 +415,18 @@ async function begin() {
   filters.search();
   work.look();
   showKeptCount();
-  bridge.follow("/v1/events", happened, following.signal);
+  follow();
   byId("list").focus({ preventScroll: true });
 }
+
+// A browser has six connections for all tabs of an address; tabs that nobody sees do without the stream.
+function follow() {
+  following.abort();
+  following = new AbortController();
+  if (bridge.state === "up" && !document.hidden) bridge.follow("/v1/events", happened, following.signal);
+}
+
+document.addEventListener("visibilitychange", follow);
 
 let refreshing = 0;
 

@@ -20,6 +20,7 @@ export class Bridge extends EventTarget {
   #token = sessionStorage.getItem(TOKEN) ?? "";
   #others = new BroadcastChannel("spresso");
   #timer = 0;
+  #last = "";
   state = "up";
 
   constructor() {
@@ -66,14 +67,13 @@ export class Bridge extends EventTarget {
     return (await this.ask(path, options)).json();
   }
 
-  /** Call `tell(kind, data)` for every server-sent event, again after every break, until the signal. */
+  /** Call `tell(kind, data)` for every server-sent event until the signal; what a break hid is told afterwards. */
   async follow(path, tell, signal) {
-    let last = "";
     while (!signal.aborted) {
       try {
-        const response = await this.ask(path, { signal, headers: last ? { "Last-Event-ID": last } : {} });
+        const response = await this.ask(path, { signal, headers: this.#last ? { "Last-Event-ID": this.#last } : {} });
         for await (const event of serverSent(response.body)) {
-          if (event.id) last = event.id;
+          if (event.id) this.#last = event.id;
           if (event.data) tell(event.kind, JSON.parse(event.data));
         }
       } catch (error) {

@@ -12,6 +12,7 @@ export class Deliver {
   #paths = new Map();
   #jobs = new Map();
   #busy = false;
+  #offered = "";
   last = "";
 
   constructor({ bridge, said, failed }) {
@@ -25,9 +26,11 @@ export class Deliver {
   }
 
   /** Folders and rates that the bridge offers. */
-  offer(info) {
+  offer({ place_folders: folders, rates }) {
+    const offered = JSON.stringify([folders, rates]);
+    if (offered === this.#offered) return; // a list that is open must not be pulled away
+    this.#offered = offered;
     const dir = byId("dir");
-    const folders = info.place_folders ?? [];
     dir.replaceChildren(
       ...(folders.length
         ? folders.map((folder) => make("option", { value: folder, title: folder }, shortPath(folder)))
@@ -38,7 +41,7 @@ export class Deliver {
     dir.title = folders.length ? "Folder to place into" : "Allow one with: spresso bridge allow FOLDER";
     byId("rate").replaceChildren(
       make("option", { value: "" }, "own rate"),
-      ...(info.rates ?? []).filter((rate) => rate >= 22050).map((rate) => make("option", { value: String(rate) }, kilohertz(rate))),
+      ...rates.filter((rate) => rate >= 22050).map((rate) => make("option", { value: String(rate) }, kilohertz(rate))),
     );
     byId("rate").value = settings.rate;
   }

@@ -31,6 +31,7 @@ export class Filters {
   /** Profiles that the catalog has. */
   offer({ profiles = [] }) {
     const select = byId("profile");
+    if (select.options.length === 3 + profiles.length) return;
     const { value } = select;
     select.replaceChildren(
       ...[...select.options].slice(0, 3),

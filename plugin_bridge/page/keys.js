@@ -46,7 +46,8 @@ export function listen(act) {
       act.leaveSearch(key);
       return;
     }
-    if (target.matches("input, select, textarea")) {
+    const slides = target.type === "range" && !/^(Arrow|Page|Home|End)/.test(key);
+    if (target.matches("input, select, textarea") && !slides) {
       if (key === "Escape") act.toList();
       return;
     }

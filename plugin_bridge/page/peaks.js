@@ -2,7 +2,7 @@
 
 const KEPT = 3000;
 const COLUMNS = 256;
-const AT_ONCE = 4;
+const AT_ONCE = 3;
 
 /** Of small pictures, see `drawPeaks`. */
 export const SMALL = 0.6;

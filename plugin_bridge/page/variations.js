@@ -12,6 +12,7 @@ export class Variations {
   cards = [];
   at = 0;
   #asked = new AbortController();
+  #shapes = new WeakMap();
 
   constructor(pane, { bridge, audition, kept, play, failed }) {
     Object.assign(this, { pane, bridge, audition, kept, play, failed });
@@ -73,11 +74,17 @@ export class Variations {
       keep.textContent = this.kept.has(sound, card.seed, profile) ? "★" : "☆";
       const { pen, width, height } = fit(element.querySelector("canvas"));
       const take = this.audition.known(card.own ? null : card.seed);
-      const peaks = take ? outline(take.channels, take.ready, Math.max(1, Math.round(width))) : null;
+      const peaks = take ? this.#shape(take, Math.max(1, Math.round(width))) : null;
       const fill = colour(take ? (index === this.at ? "made" : "thumb") : "line");
       drawPeaks(pen, peaks, { width, height, fill, curve: SMALL });
       element.dataset.drawn = take ? "yes" : "no";
     });
+  }
+
+  #shape(take, columns) {
+    let shape = this.#shapes.get(take);
+    if (shape?.length !== 2 * columns) this.#shapes.set(take, (shape = outline(take.channels, take.ready, columns)));
+    return shape;
   }
 
   async #ask(sound, profile, seed, n, use) {

@@ -19,6 +19,7 @@ export class Views extends EventTarget {
   #held = null;
   #frame = 0;
   #later = 0;
+  #growing = 0;
   first = 0;
   last = 0;
   region = null;
@@ -67,8 +68,16 @@ export class Views extends EventTarget {
     this.side = side;
     if (this.last === this.frames || this.last > take.frames) this.last = take.frames;
     this.frames = take.frames;
-    this.drawWave();
-    if (take.whole) this.#picture();
+    if (take.whole) {
+      this.drawWave();
+      this.#picture();
+    } else if (!this.#growing) {
+      // Samples come faster than pictures can.
+      this.#growing = requestAnimationFrame(() => {
+        this.#growing = 0;
+        this.drawWave();
+      });
+    }
     this.drawOver();
   }
 

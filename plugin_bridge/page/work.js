@@ -6,8 +6,9 @@ import { duration, plural } from "./wording.js";
 const EVERY_MS = 4000;
 
 export class Work {
-  constructor(bridge) {
-    this.bridge = bridge;
+  /** `told` gets what the bridge says of itself, whenever it was asked. */
+  constructor(bridge, told) {
+    Object.assign(this, { bridge, told });
     bridge.addEventListener("state", () => this.link());
     setInterval(() => this.look(), EVERY_MS);
   }
@@ -21,7 +22,7 @@ export class Work {
 
   /** What is always shown of the bridge. */
   tell(info) {
-    this.info = info;
+    this.told(info);
     byId("model").textContent = `${plural(info.sounds, "sound")} · ${info.model.name ?? "no model"}`;
     byId("model").title = `spresso ${info.version}, weights ${info.model.weights_sha256 ?? "unknown"}`;
     const { queued = 0, running = 0, mode } = info.decode ?? {};

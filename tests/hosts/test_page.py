@@ -35,13 +35,17 @@ PATIENCE_S = 60.0
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> FilledCatalog:
-    """A catalog of this file's own: one original is gone, one sound has a hostile name, one has a measured quality."""
+    """A catalog of this file's own: one original is gone, one sound has a hostile name, one a measured
+    quality, and one is not encoded."""
     filled = fill_catalog(tmp_path_factory.mktemp("page"), tiny_bundle)
     (next(filled.folder.rglob("*rusty*"))).unlink()
     with closing(sqlite3.connect(filled.file)) as database, database:
         database.execute(
             "UPDATE asset SET fx_name = ?, description = ?, category = ? WHERE uid = ?",
             (HOSTILE, HOSTILE, HOSTILE, filled.id_of("onmouseover")),
+        )
+        database.execute(
+            "DELETE FROM rendition WHERE asset_id = (SELECT id FROM asset WHERE uid = ?)", (filled.id_of("gravel 03"),)
         )
         database.execute(
             "UPDATE rendition SET quality = ? WHERE asset_id = (SELECT id FROM asset WHERE uid = ?)",
@@ -341,6 +345,16 @@ def test_an_original_that_is_gone_cannot_be_compared_and_the_page_says_why(page:
     assert page.get_attribute("#side-a", "aria-pressed") == "true"
 
 
+def test_a_sound_that_is_not_encoded_is_heard_as_the_original_and_says_so(page: Page) -> None:
+    assert loudest(page, lambda: find(page, '"gravel 03"')) > -50
+    assert page.get_attribute("#side-b", "aria-pressed") == "true"
+    assert page.locator("#side-a").is_disabled()
+    assert page.inner_text("#badges") == "not encoded"
+    page.keyboard.press("Enter")
+    wait_for("the line", lambda: page.locator("#message").is_visible())
+    assert "spresso encode id:" in page.inner_text("#message")
+
+
 # --- safety -----------------------------------------------------------------------------------------------------------
 
 
@@ -421,6 +435,32 @@ def test_the_page_waits_for_a_bridge_that_went_and_says_that_its_key_is_old(
         assert page.get_attribute("#link", "data-state") == "up"
         page.close()
         other.close()
+
+
+def test_a_folder_that_is_allowed_later_can_be_chosen(
+    context: BrowserContext, shelf: FilledCatalog, tmp_path: Path
+) -> None:
+    with running(shelf, tmp_path / "run", place_folders=[]) as bare:
+        page = context.new_page()
+        page.goto(fresh_url(bare))
+        page.wait_for_selector(".row")
+        assert page.locator("#dir").is_disabled()
+        (tmp_path / "film").mkdir()
+        bare.bridge.allow(tmp_path / "film")
+        wait_for("the folder", lambda: page.locator("#dir").is_enabled(), PATIENCE_S)
+        assert page.input_value("#dir") == str(tmp_path / "film")
+        page.close()
+
+
+def test_after_a_click_on_a_button_the_keys_still_play(page: Page) -> None:
+    find(page, "creak")
+    settled(page)
+    page.click("#loop")
+    page.click("#volume")
+    assert loudest(page, lambda: page.keyboard.press(" ")) > -60
+    assert page.get_attribute("#loop", "aria-pressed") == "true"
+    page.keyboard.press("l")
+    page.keyboard.press("Escape")
 
 
 def test_a_problem_is_one_line_with_what_to_do(context: BrowserContext, shelf: FilledCatalog, tmp_path: Path) -> None:
