@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 5.0  # for a worker to appear, before a request is refused
 BLOCK_FRAMES = 1 << 16
+WARM_FRAMES = 9600
 
 Blocks = Iterator[NDArray[np.float32]]
 
@@ -37,11 +38,12 @@ class Decoder(Protocol):
         """Do now what would make the first sound late; blocks. Failures are raised, and may be tried again."""
         ...
 
-    def blocks(self, take: Take, is_wanted: Callable[[], bool]) -> Blocks:
+    def blocks(self, take: Take, between: Callable[[], None]) -> Blocks:
         """Float32 blocks [C, n] of ``take.whole()``, made as they are asked for.
 
         Args:
-            is_wanted: False once nobody waits for the sound any more.
+            between: called between the steps of a block, as often as can be. It raises when the sound is not wanted
+                any more, and takes its time when something else is more urgent.
         """
         ...
 
@@ -58,6 +60,7 @@ class LocalDecoder:
         self._load_codec, self._threads = load_codec, threads
         self._lock = threading.Lock()
         self._codec: Any = None
+        self._here = threading.local()  # what is decoded by each thread
 
     def codec(self) -> Any:
         """The model, loaded on first use; a failure is tried again by whoever asks next.
@@ -67,7 +70,10 @@ class LocalDecoder:
         """
         with self._lock:
             if self._codec is None:
-                self._codec = self._load_codec()
+                codec = self._load_codec()
+                self._watch(codec)
+                self._warm_up(codec)
+                self._codec = codec
             return self._codec
 
     @property
@@ -77,10 +83,40 @@ class LocalDecoder:
     def prepare(self) -> None:
         self.codec()
 
-    def blocks(self, take: Take, is_wanted: Callable[[], bool]) -> Blocks:
+    def blocks(self, take: Take, between: Callable[[], None]) -> Blocks:
         codec = self.codec()
         self._share_cores()
-        yield from codec.decode_stream(take.payload, seed=take.seed, quality=take.quality)
+        made = codec.decode_stream(take.payload, seed=take.seed, quality=take.quality)
+        while True:
+            former, self._here.between = getattr(self._here, "between", None), between
+            try:
+                block = next(made, None)
+            finally:
+                self._here.between = former
+            if block is None:
+                return
+            yield block
+
+    def _watch(self, codec: Any) -> None:
+        """Let `between` be called before every evaluation of the network: a short sound is one block of many.
+
+        A forward hook, since the codec knows nothing of queues. Whatever is decoded inside of it runs the same
+        modules again, which keep no state between their calls.
+        """
+        networks = codec.networks
+        for module in {networks.transformer, *([networks.student] if networks.config.student else ())}:
+            module.register_forward_pre_hook(self._step)
+
+    def _step(self, module: Any, args: Any) -> None:
+        if (between := getattr(self._here, "between", None)) is not None:
+            between()
+
+    def _warm_up(self, codec: Any) -> None:
+        """Decode a little of nothing: the first decode of each quality sets up what the later ones find."""
+        noise = np.random.default_rng(0).normal(0, 0.1, (1, WARM_FRAMES)).astype(np.float32)
+        payload = codec.encode(noise, 48_000, codec.config.rates[0])
+        for quality in ("preview", "default"):
+            codec.decode(payload, quality=quality)
 
     def _share_cores(self) -> None:
         """Several decodes at once get a part of the cores each; who set a number of threads has decided already."""
@@ -108,7 +144,7 @@ class WorkersDecoder:
     def prepare(self) -> None:
         """Nothing: workers load their models themselves."""
 
-    def blocks(self, take: Take, is_wanted: Callable[[], bool]) -> Blocks:
+    def blocks(self, take: Take, between: Callable[[], None]) -> Blocks:
         import soundfile
 
         from spresso_assets.jobs.deliver import request_decode, wait_for_delivery
@@ -127,8 +163,7 @@ class WorkersDecoder:
         began = time.monotonic()
 
         def look(waiting: Waiting) -> None:
-            if not is_wanted():
-                raise SpressoError("nobody waits for this sound any more", code="superseded")
+            between()
             if waiting.hindrance and time.monotonic() - began > PATIENCE_S:
                 raise SpressoError(
                     f"no worker decodes: {waiting.hindrance}",

@@ -26,6 +26,10 @@ class Priority(IntEnum):
     BATCH = 2  # work that takes as long as it takes
 
 
+class Unwanted(Exception):
+    """Ends a decode that nobody waits for."""
+
+
 class Flight:
     """One decode, from being asked for until its sound is there.
 
@@ -37,6 +41,7 @@ class Flight:
         ended: nothing more will come.
         wanted: False once the last reader has gone before the end.
         error: why it failed.
+        paused_s: for how long it stood still while more urgent ones were decoded.
     """
 
     def __init__(self, take: Take, priority: Priority, loop: asyncio.AbstractEventLoop) -> None:
@@ -47,6 +52,7 @@ class Flight:
         self.wanted = True
         self.begun = False
         self.error: Exception | None = None
+        self.paused_s = 0.0
         self.readers = 0
         self._loop = loop
         self._waiting: set[asyncio.Future[None]] = set()

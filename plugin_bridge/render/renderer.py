@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from plugin_bridge.render import encode
 from plugin_bridge.render.cache import DiskCache, RamCache, in_memory
 from plugin_bridge.render.decoders import Blocks, Decoder, LocalDecoder, WorkersDecoder
-from plugin_bridge.render.flights import Flight, Priority, Reader
+from plugin_bridge.render.flights import Flight, Priority, Reader, Unwanted
 from plugin_bridge.render.queue import DecodeQueue
 from plugin_bridge.render.shaping import shaped
 from plugin_bridge.render.sounds import RamSound, Samples, Sound
@@ -39,6 +39,8 @@ READ_FRAMES = 1 << 16  # samples that a reader is given at once
 WAITING_THREADS = 4  # workers decode: threads here only wait
 PACE = 0.2  # weight of the last decode in how long one takes
 BLOCK_FRAMES = 1 << 16
+GOODBYE_S = 10.0  # that a step of a decode may take when the bridge closes; its thread ends with the process anyway
+MOST_BYTES = 1 << 30  # of one take, whatever the other limits: somebody may hold all of it
 
 log = logging.getLogger("spresso.bridge")
 _numbers = itertools.count()
@@ -87,7 +89,8 @@ class Renderer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._workers: list[threading.Thread] = []
         self._keeping = ThreadPoolExecutor(1, "bridge-cache")
-        self._running = 0
+        self._counting = threading.Lock()
+        self._running = self._unwritten = 0
         self.decoded = 0
 
     # --- what others ask for -----------------------------------------------------------------------------------------
@@ -101,7 +104,7 @@ class Renderer:
         with self.catalog.read() as session:
             take = make_take(session, id_prefix, params or TakeParams(), weights_sha256=self._weights_sha256)
         limit = self.settings.max_seconds
-        room = max(self.settings.disk_bytes, self.settings.ram_bytes)
+        room = min(MOST_BYTES, max(self.settings.disk_bytes, self.settings.ram_bytes))
         if take.seconds > limit or take.pcm_bytes > room:
             longest = min(limit, room / (4 * take.channels * take.sample_rate))
             raise SpressoError(
@@ -148,9 +151,16 @@ class Renderer:
         """A whole file of the take, encoded once while it is kept.
 
         Raises:
-            SpressoError: as `sound`; ``bad_format``.
+            SpressoError: as `sound`; ``bad_format``; ``take_too_long`` for what is better read as a stream.
         """
         encode.check_format(take, format)
+        if take.pcm_bytes > self._largest_in_ram:
+            raise SpressoError(
+                f"{take.seconds:.0f} s are too much for one {format} file made in memory",
+                code="take_too_long",
+                hint="Ask for WAV, which comes as a stream, or for a part with start and dur.",
+                exit_code=ExitCode.USAGE,
+            )
         if (made := self.made_file(take, format)) is None:
             samples_NC = await self.sound(take, priority, group)
             made = await asyncio.to_thread(encode.file, take, samples_NC, format)
@@ -197,7 +207,7 @@ class Renderer:
 
     def _join(self) -> None:
         for worker in self._workers:
-            worker.join()
+            worker.join(GOODBYE_S)
         self._keeping.shutdown()
 
     # --- readers, on the loop ----------------------------------------------------------------------------------------
@@ -279,38 +289,54 @@ class Renderer:
 
     def _fly(self, flight: Flight) -> None:
         """Decode one flight; whatever happens to it, the thread goes on."""
-        self._running += 1
-        began, paused = time.monotonic(), 0.0
+        self._count(running=1)
+        began = time.monotonic()
         try:
             with self._room_for(flight.take) as sound:
                 flight.sound = sound
                 for block in self._shaped(flight):
-                    if not flight.wanted:
-                        raise _Unwanted
                     sound.write(flight.front, block)
                     if flight.front + len(block) == flight.take.frames and isinstance(sound, RamSound):
                         # kept before anybody is told, so that whoever asks next finds it
                         self.ram.put(flight.take.key, sound, sound.ram_bytes)
                     flight.front += len(block)
                     flight.tell()
-                    halted = time.monotonic()
-                    while (urgent := self._queue.more_urgent(flight.priority)) is not None:
-                        self._fly(urgent)  # this one stands still meanwhile: its blocks are made as they are asked for
-                    paused += time.monotonic() - halted
+                    if flight.front < flight.take.frames:
+                        self._give_way(flight)
                 if flight.front != flight.take.frames:
                     raise _incomplete(flight)
-            self.decoded += 1
-            self._queue.pace_s += PACE * (time.monotonic() - began - paused - self._queue.pace_s)
-        except _Unwanted:
+            self._count(decoded=1)
+            self._queue.pace_s += PACE * (time.monotonic() - began - flight.paused_s - self._queue.pace_s)
+        except Unwanted:
             flight.error = flight.error or SpressoError("nobody waits for this sound any more", code="superseded")
         except Exception as error:
             flight.error = error if isinstance(error, SpressoError) else _failed(error)
             if not isinstance(error, SpressoError):
                 log.exception("decoding %s failed", flight.take.asset_uid[:8])
         finally:
-            self._running -= 1
+            self._count(running=-1)
             flight.ended = True
             self._land(flight)
+
+    def _give_way(self, flight: Flight) -> None:
+        """Called between the steps of a decode: end it where nobody wants it, let more urgent ones go first.
+
+        They are decoded here and now, on the stack of the one that stands still; there are only three priorities.
+
+        Raises:
+            Unwanted: its last reader has gone.
+        """
+        began = time.monotonic()
+        while flight.wanted and (urgent := self._queue.more_urgent(flight.priority)) is not None:
+            self._fly(urgent)
+        flight.paused_s += time.monotonic() - began
+        if not flight.wanted:
+            raise Unwanted
+
+    def _count(self, running: int = 0, decoded: int = 0) -> None:
+        with self._counting:
+            self._running += running
+            self.decoded += decoded
 
     def _land(self, flight: Flight) -> None:
         sound, loop = flight.sound, self._loop
@@ -320,7 +346,18 @@ class Renderer:
         except RuntimeError:
             return  # the loop is closed
         if flight.error is None and isinstance(sound, RamSound):
-            self._keeping.submit(self.disk.store, flight.take, sound)
+            with self._counting:
+                if self._unwritten + sound.ram_bytes > self._largest_in_ram:
+                    return  # the disk is slower than the decoder: memory is not its queue
+                self._unwritten += sound.ram_bytes
+            self._keeping.submit(self._keep, flight.take, sound)
+
+    def _keep(self, take: Take, sound: RamSound) -> None:
+        try:
+            self.disk.store(take, sound)
+        finally:
+            with self._counting:
+                self._unwritten -= sound.ram_bytes
 
     @contextmanager
     def _room_for(self, take: Take) -> Iterator[Sound]:
@@ -349,7 +386,7 @@ class Renderer:
         kept = None if whole.key == take.key else self.ram.get(whole.key) or self.disk.open(whole)
         if kept is not None:  # decoded before in another form
             return shaped(_blocks_of(kept), take)
-        return shaped(self._decoder.blocks(take, lambda: flight.wanted), take)
+        return shaped(self._decoder.blocks(take, lambda: self._give_way(flight)), take)
 
 
 class Reading:
@@ -370,10 +407,6 @@ class Reading:
     async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         assert self._reader is not None
         self._renderer._leave(self._reader, self._group, satisfied=kind is None)
-
-
-class _Unwanted(Exception):
-    """Ends a decode that nobody waits for."""
 
 
 def _blocks_of(sound: Sound) -> Blocks:

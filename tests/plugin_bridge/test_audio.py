@@ -39,9 +39,9 @@ class Counting(LocalDecoder):
         self.cut: int | None = None
         self.fail = False
 
-    def blocks(self, take: Take, is_wanted: Callable[[], bool]) -> Iterator[Any]:
+    def blocks(self, take: Take, between: Callable[[], None]) -> Iterator[Any]:
         self.begun.append(take.seed)
-        for whole in super().blocks(take, is_wanted):
+        for whole in super().blocks(take, between):
             step = self.cut or whole.shape[1]
             for at in range(0, whole.shape[1], step):
                 self.blocks_given += 1

@@ -74,7 +74,7 @@ class FakeDecoder:
         assert self._gate is not None
         self._gate.release(blocks)
 
-    def blocks(self, take: Take, is_wanted: Callable[[], bool]) -> Iterator[NDArray[np.float32]]:
+    def blocks(self, take: Take, between: Callable[[], None]) -> Iterator[NDArray[np.float32]]:
         self.begun.append(take.seed)
         sound, at, n = samples_of(take), 0, 0
         while at < take.source_frames:

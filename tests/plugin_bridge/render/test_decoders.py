@@ -12,8 +12,9 @@ import pytest
 
 from plugin_bridge.render import decoders
 from plugin_bridge.render.decoders import LocalDecoder, WorkersDecoder
+from plugin_bridge.render.flights import Unwanted
 from plugin_bridge.render.renderer import Renderer
-from plugin_bridge.render.takes import TakeParams
+from plugin_bridge.render.takes import TakeParams, make_take
 from spresso_assets.catalog.engine import open_catalog
 from spresso_assets.codec.bundle import load_bundle
 from spresso_assets.errors import SpressoError
@@ -111,11 +112,52 @@ def test_without_a_worker_it_is_said_what_to_do(
 def test_who_waits_for_workers_and_goes_away_is_not_waited_for(bridge_catalog: FilledCatalog, tmp_path: Path) -> None:
     catalog = open_catalog(shutil.copy(bridge_catalog.file, tmp_path / "catalog.db"))
     with catalog.read() as session:
-        from plugin_bridge.render.takes import make_take
-
         take = make_take(session, bridge_catalog.id_of("rusty"), TakeParams())
-    with pytest.raises(SpressoError, match="superseded"):
-        list(WorkersDecoder(catalog, lambda: None).blocks(take, lambda: False))
+
+    def gone() -> None:
+        raise Unwanted
+
+    with pytest.raises(Unwanted):
+        list(WorkersDecoder(catalog, lambda: None).blocks(take, gone))
+    catalog.close()
+
+
+def test_a_short_sound_is_left_between_two_steps_of_the_network(bridge_catalog: FilledCatalog) -> None:
+    catalog, decoder = open_catalog(bridge_catalog.file), LocalDecoder(lambda: load_bundle(bridge_catalog.bundle))
+    with catalog.read() as session:
+        take = make_take(session, bridge_catalog.id_of("rusty"), TakeParams())
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            raise Unwanted
+
+    with pytest.raises(Unwanted):
+        list(decoder.blocks(take, count))
+    steps = 10
+    whole = np.concatenate(list(decoder.blocks(take, count)), 1)
+    assert steps >= 15  # of one block
+    assert np.array_equal(whole, load_bundle(bridge_catalog.bundle).decode(take.payload, take.seed)[0])
+    catalog.close()
+
+
+def test_what_is_decoded_in_between_changes_nothing(bridge_catalog: FilledCatalog) -> None:
+    catalog, decoder = open_catalog(bridge_catalog.file), LocalDecoder(lambda: load_bundle(bridge_catalog.bundle))
+    with catalog.read() as session:
+        outer = make_take(session, bridge_catalog.id_of("rusty"), TakeParams())
+        inner = make_take(session, bridge_catalog.id_of("gravel 01"), TakeParams(q="preview"))
+    alone = [np.concatenate(list(decoder.blocks(take, lambda: None)), 1) for take in (outer, inner)]
+    within: list[np.ndarray] = []
+
+    def decode_another() -> None:
+        if not within:
+            within.append(np.zeros(0))  # not again in there
+            within[0] = np.concatenate(list(decoder.blocks(inner, lambda: None)), 1)
+
+    whole = np.concatenate(list(decoder.blocks(outer, decode_another)), 1)
+    assert np.array_equal(whole, alone[0]) and np.array_equal(within[0], alone[1])
     catalog.close()
 
 

@@ -227,7 +227,7 @@ def test_a_failed_decode_reaches_all_who_wait_and_is_tried_again(tmp_path: Path)
 
 def test_a_decoder_that_gives_too_little_is_an_error(tmp_path: Path) -> None:
     class Short(FakeDecoder):
-        def blocks(self, take, is_wanted):  # type: ignore[no-untyped-def]
+        def blocks(self, take, between):  # type: ignore[no-untyped-def]
             yield samples_of(take)[:, :-1]
 
     async def main() -> None:
