@@ -6,26 +6,13 @@ where there are few enough for rank to mean something; and what is rare drives t
 are those of `conditions.compile_query`, and a test holds both together.
 """
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from spresso_assets.catalog.conditions import (
-    TRIGRAM,
-    WEIGHTS,
-    Compiled,
-    compile_query,
-    compile_terms,
-    fts_phrase,
-    implied_words,
-    literal,
-    stem_postgres,
-    text_field,
-    word_postgres,
-)
-from spresso_assets.catalog.fields import field_named
-from spresso_assets.catalog.grammar import Query, Term, Value
+from spresso_assets.catalog.conditions import WEIGHTS, Compiled, compile_query, compile_terms, literal, stem_postgres
+from spresso_assets.catalog.grammar import Query, Term
+from spresso_assets.catalog.rare_terms import FROM, all_matches, among, has_inside, is_inside, phrases
 from spresso_assets.catalog.rows import Rows
 from spresso_assets.catalog.sorting import Order
 
@@ -33,15 +20,7 @@ RANKED = 1_000  # hits up to which the best are put first; beyond, those that ca
 FEW = 20_000  # sounds up to which a term may drive the search for the others
 SORTED = 3_000  # matches up to which they are collected and sorted
 PARTS = ((0, 4_000), (4_000, 64_000), (64_000, None))  # row ids among which Postgres looks, one after the other
-ONE_BY_ONE = 300  # rows that may be asked for words which their index did not find
 ALL = "1 = 1"
-BY_FIELD = {
-    "tag": "SELECT x.asset_id FROM asset_tag x WHERE x.tag_id IN (SELECT t.id FROM tag t WHERE {})",
-    "profile": "SELECT r.asset_id FROM rendition r WHERE r.status = 'ready' "
-    "AND r.profile_id IN (SELECT p.id FROM encode_profile p WHERE {})",
-    "state": "SELECT f.asset_id FROM source_file f WHERE {}",
-}
-FROM = "FROM asset JOIN asset_text ON asset_text.asset_id = asset.id"
 
 
 @dataclass(frozen=True)
@@ -83,7 +62,7 @@ def _first_or_all(rows: Rows, query: Query, found: list[int], limit: int, offset
     """Those that were found, then all others in order of arrival, as far as a page needs them."""
     listed = set(found)
     if rows.dialect == "sqlite":
-        if (every := _matches(rows, query)) is not None:
+        if (every := all_matches(rows, query, FEW)) is not None:
             return _cut(found + [asset_id for asset_id in every if asset_id not in listed], limit, offset)
         if (every := _inside_of_words(rows, query, limit + offset)) is None:
             return None
@@ -104,19 +83,21 @@ def number_up_to(rows: Rows, query: Query, page: Page, most: int) -> int | None:
     stems = None if page.by_words else _stems(rows, query)
     if stems is not None and len(_ids(rows, stems, None, most=most)) >= most:
         return most
-    every = _matches(rows, query) if rows.dialect == "sqlite" else None
+    every = all_matches(rows, query, FEW) if rows.dialect == "sqlite" else None
     return None if every is None else min(most, len(every))
 
 
 def _in_order(rows: Rows, query: Query, limit: int, offset: int, order: Order) -> Page | None:
     """Few matches are sorted; of many, the first are met soon by walking along an index that has the order."""
+    if rows.dialect != "sqlite":
+        return None  # Postgres sees by itself which way is shorter
     window = f"ORDER BY {order.sql} LIMIT {int(limit)} OFFSET {int(offset)}"
     compiled = Compiled()
-    if query and (every := _matches(rows, query, few=SORTED)) is not None:
-        among = _among(compiled, rows.dialect, every)
-        found = rows.rows(f"SELECT asset.id {FROM} WHERE {among} {window}", compiled.params)
+    if query and (every := all_matches(rows, query, SORTED)) is not None:
+        where = among(compiled, every)
+        found = rows.rows(f"SELECT asset.id {FROM} WHERE {where} {window}", compiled.params)
         return Page([row[0] for row in found], len(every), exact=True)
-    if rows.dialect != "sqlite" or order.index is None:
+    if order.index is None:
         return None
     compiled = compile_query(query, rows.dialect)
     # '+' keeps SQLite from going by the matches: it is to go along the order and ask whether a sound is among them
@@ -170,23 +151,17 @@ def _stems_sqlite(stems: _Stems, query: Query) -> _Stems:
     groups = []
     for group in query:
         without = [term for term in group if term.field is None and term.negated]
-        groups.append(
-            " AND ".join(map(_phrases, _words(group))) + "".join(f" NOT {_phrases(term)}" for term in without)
-        )
+        groups.append(" AND ".join(map(phrases, _words(group))) + "".join(f" NOT {phrases(term)}" for term in without))
     stems.match = f"asset_fts MATCH {stems.bind(' OR '.join(f'({group})' for group in groups))}"
     stems.rank = f"bm25(asset_fts, {WEIGHTS})"
     stems.row_id = "asset_fts.rowid"
     # of several groups none has anything but words
     without = [term for term in query[0] if term.field is None and term.negated]
     fields = [term for term in query[0] if term.field is not None]
-    rest = [f"NOT ({_inside(stems, value)})" for term in without for value in term.values if _has_inside(value)]
+    rest = [f"NOT ({is_inside(stems, value)})" for term in without for value in term.values if has_inside(value)]
     rest += [compile_terms(stems, fields, "sqlite")] if fields else []
     stems.rest = " AND ".join(rest) or ALL
     return stems
-
-
-def _phrases(term: Term) -> str:
-    return "(" + " OR ".join(fts_phrase(value) for value in term.values) + ")"
 
 
 def _words(group: Sequence[Term]) -> list[Term]:
@@ -209,8 +184,8 @@ def _ranked(rows: Rows, stems: _Stems, by_words: list[int]) -> list[int]:
     order = f"{stems.rank}, {stems.row_id}"
     if rows.dialect == "sqlite":
         return _ids(rows, stems, order, most=len(by_words))
-    among = f"asset.id = ANY({stems.bind(by_words)}) AND asset.deleted_at IS NULL AND ({stems.rest})"
-    return [row[0] for row in rows.rows(f"SELECT asset.id {FROM} WHERE {among} ORDER BY {order}", stems.params)]
+    where = f"asset.id = ANY({stems.bind(by_words)}) AND asset.deleted_at IS NULL AND ({stems.rest})"
+    return [row[0] for row in rows.rows(f"SELECT asset.id {FROM} WHERE {where} ORDER BY {order}", stems.params)]
 
 
 def _ids(rows: Rows, stems: _Stems, order: str | None, *, most: int) -> list[int]:
@@ -223,54 +198,10 @@ def _ids(rows: Rows, stems: _Stems, order: str | None, *, most: int) -> list[int
     return [row[0] for row in rows.rows(f"SELECT asset.id {source} {where} {ordered} LIMIT {most}", stems.params)]
 
 
-def _matches(rows: Rows, query: Query, few: int | None = None) -> list[int] | None:
-    """All matches, in order of arrival; None if there is a group without a rare term."""
-    every: set[int] = set()
-    for group in query:
-        if (found := _through_the_rarest(rows, group, FEW if few is None else few)) is None:
-            return None
-        every.update(found)
-    return sorted(every) if query else None
-
-
-def _through_the_rarest(rows: Rows, group: Sequence[Term], few: int) -> list[int] | None:
-    """All matches of a group, found among those of its rarest term; None if no term is rare."""
-    best: tuple[set[int], set[int]] | None = None
-    driver: Term | None = None
-    for term in group:
-        # more than the rarest so far has need not be listed
-        found = None if term.negated else _few(rows, term, few if best is None else len(best[1]))
-        if found is not None and (best is None or len(found[1]) < len(best[1])):
-            best, driver = found, term
-    if best is None or driver is None:
-        return None
-    stemmed, candidates = best
-    if not candidates:
-        return []
-    compiled = Compiled()
-    # a field's candidates are more than its matches: it is asked again
-    others = [term for term in group if term is not driver or term.field is not None]
-    unstemmed = candidates - stemmed
-    if rows.dialect == "sqlite":
-        if len(unstemmed) > ONE_BY_ONE and any(term.field is None for term in others):
-            return None
-        asked = [_row_by_row(compiled, term, driver, unstemmed) for term in others]
-    else:
-        asked = [compile_terms(compiled, [term], rows.dialect) for term in others]
-    where = " AND ".join([_among(compiled, rows.dialect, candidates), *asked, "asset.deleted_at IS NULL"])
-    return [row[0] for row in rows.rows(f"SELECT asset.id {FROM} WHERE {where} ORDER BY asset.id", compiled.params)]
-
-
-def _among(compiled: Compiled, dialect: str, ids: Iterable[int]) -> str:
-    if dialect == "sqlite":
-        return f"asset.id IN (SELECT value FROM json_each({compiled.bind(json.dumps(sorted(ids)))}))"
-    return f"asset.id = ANY({compiled.bind(sorted(ids))})"
-
-
 def _inside_of_words(rows: Rows, query: Query, most: int) -> list[int] | None:
     """The first sounds with the letters of the only word anywhere in theirs; None where that is not the question."""
     terms = [term for group in query for term in group]
-    if len(terms) != 1 or not _words(terms) or not all(map(_has_inside, terms[0].values)):
+    if len(terms) != 1 or not _words(terms) or not all(map(has_inside, terms[0].values)):
         return None
     compiled = Compiled()
     match = compiled.bind(" OR ".join(literal(value.text) for value in terms[0].values))
@@ -312,79 +243,3 @@ def _in_parts(rows: Rows, where: str, params: dict[str, Any], most: int) -> tupl
     if text:
         rows.rows("SELECT set_config('enable_bitmapscan', 'on', TRUE)", {})
     return found[:most], len(found) <= most
-
-
-def _few(rows: Rows, term: Term, few: int) -> tuple[set[int], set[int]] | None:
-    """Sounds that may match a term: those found by stems, and all; None if there are more than ``few``."""
-    stemmed: set[int] = set()
-    every: set[int] = set()
-    for value in term.values:
-        compiled = Compiled()
-        if term.field is not None:
-            if (statement := _few_by_field(compiled, rows.dialect, term, value)) is None:
-                return None
-            asked = [statement]
-        elif rows.dialect == "sqlite":
-            asked = [f"SELECT rowid FROM asset_fts WHERE asset_fts MATCH {compiled.bind(fts_phrase(value))}"]
-            if _has_inside(value):
-                asked.append(f"SELECT rowid FROM asset_tri WHERE asset_tri MATCH {compiled.bind(literal(value.text))}")
-        else:
-            asked = ["SELECT asset_id FROM asset_text WHERE " + word_postgres(compiled, value)]
-        for number, statement in enumerate(asked):
-            params = {name: given for name, given in compiled.params.items() if f":{name}" in statement}
-            listed = [row[0] for row in rows.rows(f"{statement} LIMIT {few + 1}", params)]
-            if len(listed) > few:
-                return None
-            every.update(listed)
-            if number == 0 and term.field is None:
-                stemmed.update(listed)
-    return stemmed, every
-
-
-def _few_by_field(compiled: Compiled, dialect: str, term: Term, value: Value) -> str | None:
-    """A question after the sounds that a field may mean, from another side than the sounds themselves."""
-    queried = field_named(term.field or "")
-    if queried.name in ("duration", "changed"):
-        return f"SELECT asset.id FROM asset WHERE {compile_terms(compiled, [replace(term, values=(value,))], dialect)}"
-    if value.is_range or not value.text:
-        return None
-    if queried.name in BY_FIELD:  # few of them, and an index from each to its sounds
-        return BY_FIELD[queried.name].format(text_field(compiled, queried, value))
-    if not (words := implied_words(queried, value)):
-        return None
-    match = " AND ".join(map(literal, words))
-    return f"SELECT rowid FROM asset_tri WHERE asset_tri MATCH {compiled.bind(match)}"
-
-
-def _has_inside(value: Value) -> bool:
-    return len(value.text) >= TRIGRAM
-
-
-def _row_by_row(compiled: Compiled, term: Term, driver: Term, unstemmed: set[int]) -> str:
-    """For SQLite, a condition that costs little for one row, where `compile_query` makes ones for all rows at once.
-
-    Args:
-        driver: the term whose candidates are asked.
-        unstemmed: those among them that the index of words does not find by it: to be asked one by one.
-    """
-    if term.field is not None:
-        return compile_terms(compiled, [term], "sqlite")
-    parts = [_inside(compiled, value) for value in term.values if _has_inside(value)]
-    if driver.field is None:
-        both = compiled.bind(f"{_phrases(driver)} AND {_phrases(term)}")
-        parts.append(f"asset.id IN (SELECT rowid FROM asset_fts WHERE asset_fts MATCH {both})")
-    if unstemmed:
-        listed, mark = compiled.bind(json.dumps(sorted(unstemmed))), compiled.bind(_phrases(term))
-        alone = f"EXISTS (SELECT 1 FROM asset_fts f WHERE f.asset_fts MATCH {mark} AND f.rowid = asset.id)"
-        parts.append(f"(asset.id IN (SELECT value FROM json_each({listed})) AND {alone})")
-    condition = " OR ".join(parts)
-    return f"NOT ({condition})" if term.negated else f"({condition})"
-
-
-def _inside(compiled: Compiled, value: Value) -> str:
-    """Whether the text of a row holds some letters, as the index of trigrams would say."""
-    if not value.text.isascii():
-        return f"asset.id IN (SELECT rowid FROM asset_tri WHERE asset_tri MATCH {compiled.bind(literal(value.text))})"
-    pattern = compiled.bind("%" + value.text.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%")
-    columns = ("names", "words", "tags", "paths")
-    return " OR ".join(f"asset_text.{column} LIKE {pattern} ESCAPE '!'" for column in columns)

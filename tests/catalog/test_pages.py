@@ -25,6 +25,7 @@ MORE = [
 @pytest.mark.parametrize("ranked", [0, 3, 40, 1000])
 def test_pages_hold_what_the_full_search_holds(catalog: Catalog, monkeypatch: pytest.MonkeyPatch, ranked: int) -> None:
     monkeypatch.setattr(pages, "FEW", ranked)
+    monkeypatch.setattr(pages, "PARTS", ((0, ranked), (ranked, 2 * ranked), (2 * ranked, None)))
     monkeypatch.setattr(pages, "RANKED", ranked)  # each size sends queries through other short cuts
     fill(catalog, 400)
     taken = 0
@@ -64,7 +65,7 @@ def test_a_sorted_page_is_a_part_of_the_sorted_whole(
     monkeypatch.setattr(pages, "SORTED", few)
     fill(catalog, 300)
     with catalog.read() as session:
-        for query in ("", "oak", "oak slam", "-oak", "tag:wet", "door , rain", "nothing-like-this"):
+        for query in ("", "oak", "oak slam", "-oak", "tag:wet", "cat_id:=DOORWood", "door , rain", "nothing-like-this"):
             for sort in ("name", "-name", "duration", "-duration", "added", "-changed", "library"):
                 whole = [hit.id for hit in search(session, query, limit=None, sort=sort)]
                 assert sorted(whole) == search_ids(session, query)
