@@ -36,7 +36,7 @@ const views = new Views({ wave: byId("wave"), spectrum: byId("spectrum"), over: 
 const audition = new Audition({ bridge, deck, takes, views });
 const list = new SoundList(byId("list"), byId("head"), peaks);
 const filters = new Filters((parameters) => results.search(parameters));
-const deliver = new Deliver({ bridge, said, failed });
+const deliver = new Deliver({ bridge, said, failed, chosen: () => ({ takes: [chosenTake()].filter(Boolean), stretch: stretch() }) });
 const work = new Work(bridge, (info) => {
   deliver.offer(info);
   filters.offer(info);
@@ -231,9 +231,13 @@ function place(all) {
     failed(new Problem({ detail: "This sound is not encoded, so there is nothing to place.", hint, code: "not_encoded" }));
     return;
   }
+  deliver.place([chosenTake()], stretch());
+}
+
+/** The selected part in seconds, as requests name it; nothing for all. */
+function stretch() {
   const { region } = deck;
-  const stretch = region ? { start: region.from / RATE, dur: (region.to - region.from) / RATE } : {};
-  deliver.place([chosenTake()], stretch);
+  return region ? { start: region.from / RATE, dur: (region.to - region.from) / RATE } : {};
 }
 
 function copy(id) {
@@ -370,6 +374,7 @@ listen({
   reroll,
   keep: () => variations.keep(),
   place,
+  send: () => deliver.send(),
   copy,
   search: () => (byId("query").focus(), byId("query").select()),
   toList: () => byId("list").focus({ preventScroll: true }),

@@ -15,8 +15,9 @@ export class Deliver {
   #offered = "";
   last = "";
 
-  constructor({ bridge, said, failed }) {
-    Object.assign(this, { bridge, said, failed });
+  /** `chosen()` tells the takes and the stretch that the buttons are about. */
+  constructor({ bridge, chosen, said, failed }) {
+    Object.assign(this, { bridge, chosen, said, failed, targets: [] });
     for (const [id, name] of [["sub", "sub"], ["format", "format"], ["bits", "bits"]]) bind(byId(id), name);
     byId("dir").addEventListener("change", () => (settings.dir = byId("dir").value));
     byId("rate").addEventListener("change", () => (settings.rate = byId("rate").value));
@@ -26,8 +27,8 @@ export class Deliver {
   }
 
   /** Folders and rates that the bridge offers. */
-  offer({ place_folders: folders, rates }) {
-    const offered = JSON.stringify([folders, rates]);
+  offer({ place_folders: folders, rates, capabilities }) {
+    const offered = JSON.stringify([folders, rates, capabilities]);
     if (offered === this.#offered) return; // a list that is open must not be pulled away
     this.#offered = offered;
     const dir = byId("dir");
@@ -44,6 +45,12 @@ export class Deliver {
       ...rates.filter((rate) => rate >= 22050).map((rate) => make("option", { value: String(rate) }, kilohertz(rate))),
     );
     byId("rate").value = settings.rate;
+    this.targets = capabilities?.send ?? [];
+    byId("send").replaceChildren(
+      ...this.targets.map((target) =>
+        make("button", { type: "button", title: `Import into the running ${nameOf(target)} (S)`, onclick: () => this.send(target) }, `To ${nameOf(target)}`),
+      ),
+    );
   }
 
   #fitBits() {
@@ -96,7 +103,7 @@ export class Deliver {
       const size = bytes(files.reduce((sum, file) => sum + file.bytes, 0));
       this.said(
         files.length === 1
-          ? `${there ? "There already" : "Placed"}: ${nameOf(files[0].path)} (${size})`
+          ? `${there ? "There already" : "Placed"}: ${fileName(files[0].path)} (${size})`
           : `Placed ${plural(files.length - there, "file")} (${size})${there ? `, ${there} were there` : ""}`,
       );
       return files.map((file) => file.path);
@@ -107,6 +114,21 @@ export class Deliver {
     } finally {
       this.#busy = false;
       byId("place").disabled = false;
+    }
+  }
+
+  /** Import the chosen take into a program that runs. */
+  async send(target = this.targets[0]) {
+    const { takes, stretch } = this.chosen();
+    if (!target || !takes.length) return;
+    this.said(`Sending to ${nameOf(target)}…`);
+    try {
+      const body = { items: this.#items(takes, stretch) };
+      const { placed } = await this.bridge.json(`/v1/send/${target}`, { method: "POST", body });
+      this.said(`Sent to ${nameOf(target)}: ${plural(placed.length, "sound")}`);
+    } catch (error) {
+      this.said("");
+      this.failed(error);
     }
   }
 
@@ -131,7 +153,7 @@ export class Deliver {
   /** Pack takes into a zip in the background and download it when it is done. */
   async pack(takes) {
     try {
-      const body = { items: this.#items(takes), format: byId("format").value, zip: true };
+      const body = { items: this.#items(takes), format: byId("format").value, zip: true, name_style: settings.nameStyle };
       const { job } = await this.bridge.json("/v1/jobs", { method: "POST", body });
       this.#jobs.set(job, { done: 0, total: takes.length });
       this.#show();
@@ -216,4 +238,6 @@ function shortPath(path) {
   return parts.length > 4 ? `…/${parts.slice(-3).join("/")}` : path;
 }
 
-const nameOf = (path) => path.split(/[\\/]/).pop();
+const fileName = (path) => path.split(/[\\/]/).pop();
+
+const nameOf = (target) => target.charAt(0).toUpperCase() + target.slice(1);

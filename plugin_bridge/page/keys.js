@@ -19,6 +19,7 @@ export const keyTable = (act) => [
   { shown: ["R"], keys: ["r"], what: "re-roll what is not kept", run: act.reroll },
   { shown: ["K"], keys: ["k"], what: "keep this take", run: act.keep },
   { shown: ["Enter"], keys: ["Enter"], what: "place (Shift: all kept)", run: (_, event) => act.place(event.shiftKey) },
+  { shown: ["S"], keys: ["s"], what: "send to Audacity", run: act.send },
   { shown: ["C"], keys: ["c", "C"], what: "copy path (Shift: id)", run: (key) => act.copy(key === "C") },
   { shown: ["/"], keys: ["/"], what: "search", run: act.search },
   { shown: ["Esc"], keys: ["Escape"], what: "clear, close", run: act.escape },

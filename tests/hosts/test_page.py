@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from plugin_bridge.place_folders import PlaceFolders
 from spresso_assets.bench.synthetic import fill
 from spresso_assets.catalog.engine import open_catalog
 from tests.hosts.browser import chromium, complaints, needs_chromium
@@ -30,6 +31,7 @@ needs_chromium()
 
 HOSTILE = '<img src=x onerror="window.stolen=1">'
 DARK, LIGHT = "dark", "light"
+NOT_RUNNING = {"detail": "Audacity does not run", "code": "target_not_running", "hint": "Start it."}
 PATIENCE_S = 60.0
 
 
@@ -283,6 +285,16 @@ def test_kept_takes_come_as_a_zip_and_the_event_stream_says_when(page: Page) -> 
     page.unroute_all()
 
 
+def test_a_program_that_does_not_run_is_named_with_what_to_do(page: Page) -> None:
+    page.route("**/v1/send/audacity", lambda route: route.fulfill(status=424, json=NOT_RUNNING))
+    find(page, "slams")
+    settled(page)
+    page.keyboard.press("s")
+    wait_for("the line", lambda: page.locator("#message").is_visible())
+    assert page.inner_text("#message span") == "Audacity does not run. Start it."
+    page.unroute_all()
+
+
 def test_slots_are_assigned_and_emptied(page: Page, served: Running, shelf: FilledCatalog) -> None:
     find(page, "slams")
     page.click("#tab-slots")
@@ -446,7 +458,7 @@ def test_a_folder_that_is_allowed_later_can_be_chosen(
         page.wait_for_selector(".row")
         assert page.locator("#dir").is_disabled()
         (tmp_path / "film").mkdir()
-        bare.bridge.allow(tmp_path / "film")
+        PlaceFolders([], bare.bridge.settings.state_dir).allow(tmp_path / "film")
         wait_for("the folder", lambda: page.locator("#dir").is_enabled(), PATIENCE_S)
         assert page.input_value("#dir") == str(tmp_path / "film")
         page.close()
