@@ -55,14 +55,17 @@ class Shelf(QWidget):
     Args:
         client: the bridge.
         folder: where dragged files are written, unless another allowed folder is chosen.
+        label: what that folder is called.
         serve: command that starts a bridge.
         words: what to search for at first.
     """
 
-    def __init__(self, client: BridgeClient, folder: Path, serve: Sequence[str], words: str = "") -> None:
+    def __init__(
+        self, client: BridgeClient, folder: Path, serve: Sequence[str], words: str = "", label: str = ""
+    ) -> None:
         super().__init__()
         self._client, self._serve, self._work, self._player = client, list(serve), Work(self), Player()
-        self._own = str(folder)
+        self._own, self._label = str(folder), label or str(folder)
         self._searches = 0
         self._bridge: QProcess | None = None
         self._auditions = tempfile.TemporaryDirectory(prefix="spresso-shelf-", ignore_cleanup_errors=True)
@@ -83,7 +86,7 @@ class Shelf(QWidget):
         self.words = Words(self.view)
         self.words.setText(words)
         self._folder = QComboBox()
-        self._folder.addItem("the shelf's own folder", self._own)
+        self._folder.addItem(self._label, self._own)
         self._folder.setToolTip(
             "Dragged files lie here. Programs that do not copy what is dropped will look for them here: choose the "
             "project's folder for those (`spresso bridge allow DIR` adds one)."
@@ -281,12 +284,12 @@ def dark() -> QPalette:
     return palette
 
 
-def run(client: BridgeClient, folder: Path, serve: Sequence[str], words: str = "") -> int:
+def run(client: BridgeClient, folder: Path, serve: Sequence[str], words: str = "", label: str = "") -> int:
     """Show the window until it is closed."""
     app = QApplication.instance() or QApplication(["spresso shelf"])
     assert isinstance(app, QApplication)
     app.setStyle("Fusion")
     app.setPalette(dark())
-    shelf = Shelf(client, folder, serve, words)
+    shelf = Shelf(client, folder, serve, words, label)
     shelf.show()
     return app.exec()

@@ -47,7 +47,8 @@ def shelf(
     own.mkdir(parents=True, exist_ok=True)
     # Who starts the shelf wants files from it: that is the permission which `spresso bridge allow` gives.
     PlaceFolders([], state_dir()).allow(own)
-    raise typer.Exit(run(BridgeClient(), own.resolve(), _serve_command(state), query))
+    label = "the shelf's own folder" if folder is None else ""
+    raise typer.Exit(run(BridgeClient(), own.resolve(), _serve_command(state), query, label))
 
 
 def _serve_command(state: State) -> list[str]:
