@@ -56,6 +56,7 @@ ARROWS: dict[str, set[str]] = {
             "codec",
         ),
         "training",
+        "rivals",
     },
 }
 GROUND = {"errors", "config", "__init__"}
