@@ -32,9 +32,11 @@ class DecodeQueue:
         """Queue a flight.
 
         Raises:
-            SpressoError: ``too_many_decodes``, with ``retry_after_s`` in its details.
+            SpressoError: ``too_many_decodes``, with ``retry_after_s`` in its details; ``bridge_closing``.
         """
         with self._changed:
+            if self._closed:
+                raise closing()
             before = sum(1 for _, _, other in self._waiting() if other.priority <= flight.priority)
             if before >= self._most:
                 raise SpressoError(
@@ -99,3 +101,10 @@ class DecodeQueue:
         return [
             entry for entry in self._heap if entry[2].wanted and not entry[2].begun and entry[0] == entry[2].priority
         ]
+
+
+def closing() -> SpressoError:
+    """What is said to those who still wait when the bridge is told to stop."""
+    return SpressoError(
+        "the bridge is closing", code="bridge_closing", hint="Start it again.", kind=FaultKind.RETRYABLE
+    )

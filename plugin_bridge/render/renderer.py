@@ -3,31 +3,26 @@
     take -> in memory? -> on disk? -> on its way? join it -> else queue it
     thread: decode -> channels, rate, part, gain -> front moves on -> caches
 
-Everything about readers happens on the event loop, everything about samples in the decoding threads; they meet in a
-`flights.Flight`. docs/explanation/bridge.md tells the rules.
+Everything about readers happens here, on the event loop; everything about samples in the threads of the `workshop`;
+they meet in a `flights.Flight`. docs/explanation/bridge.md tells the rules.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from plugin_bridge.render import encode
 from plugin_bridge.render.cache import DiskCache, RamCache, in_memory
-from plugin_bridge.render.decoders import Blocks, Decoder, LocalDecoder, WorkersDecoder
-from plugin_bridge.render.flights import Flight, Priority, Reader, Unwanted
-from plugin_bridge.render.queue import DecodeQueue
-from plugin_bridge.render.shaping import shaped
-from plugin_bridge.render.sounds import RamSound, Samples, Sound
+from plugin_bridge.render.decoders import Decoder, LocalDecoder, WorkersDecoder
+from plugin_bridge.render.flights import Flight, Priority, Reader
+from plugin_bridge.render.queue import closing
+from plugin_bridge.render.sounds import Samples, Sound
 from plugin_bridge.render.takes import Take, TakeParams, make_take
-from spresso_assets.errors import ExitCode, FaultKind, SpressoError
+from plugin_bridge.render.workshop import Workshop
+from spresso_assets.errors import ExitCode, SpressoError
 
 if TYPE_CHECKING:
     from plugin_bridge.settings import BridgeSettings
@@ -37,12 +32,8 @@ __all__ = ["Priority", "Renderer"]
 
 READ_FRAMES = 1 << 16  # samples that a reader is given at once
 WAITING_THREADS = 4  # workers decode: threads here only wait
-PACE = 0.2  # weight of the last decode in how long one takes
-BLOCK_FRAMES = 1 << 16
-GOODBYE_S = 10.0  # that a step of a decode may take when the bridge closes; its thread ends with the process anyway
 MOST_BYTES = 1 << 30  # of one take, whatever the other limits: somebody may hold all of it
 
-log = logging.getLogger("spresso.bridge")
 _numbers = itertools.count()
 
 
@@ -77,21 +68,15 @@ class Renderer:
                 LocalDecoder(load_codec, settings.decode_threads) if local else WorkersDecoder(catalog, wake_workers)
             )
         self._decoder = decoder
-        self._threads = settings.decode_threads if local else max(WAITING_THREADS, settings.decode_threads)
         self.ram: RamCache[Sound] = RamCache(settings.ram_bytes)
         self.disk = DiskCache(settings.cache_dir, settings.disk_bytes)
         self._files: RamCache[bytes] = RamCache(settings.ram_bytes // 8)
-        # Sounds that would take much of the memory lie on disk from their first sample on.
-        self._largest_in_ram = settings.ram_bytes // 4
-        self._queue = DecodeQueue(settings.max_queued)
+        threads = settings.decode_threads if local else max(WAITING_THREADS, settings.decode_threads)
+        self._workshop = Workshop(settings, decoder, threads, self.ram, self.disk, self._landed)
+        self._queue = self._workshop.queue
         self._flights: dict[str, Flight] = {}
         self._groups: dict[str, set[Reader]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._workers: list[threading.Thread] = []
-        self._keeping = ThreadPoolExecutor(1, "bridge-cache")
-        self._counting = threading.Lock()
-        self._running = self._unwritten = 0
-        self.decoded = 0
 
     # --- what others ask for -----------------------------------------------------------------------------------------
 
@@ -154,7 +139,7 @@ class Renderer:
             SpressoError: as `sound`; ``bad_format``; ``take_too_long`` for what is better read as a stream.
         """
         encode.check_format(take, format)
-        if take.pcm_bytes > self._largest_in_ram:
+        if take.pcm_bytes > self._workshop.largest_in_ram:
             raise SpressoError(
                 f"{take.seconds:.0f} s are too much for one {format} file made in memory",
                 code="take_too_long",
@@ -171,11 +156,16 @@ class Renderer:
         """The file of `file` where it was made already and is still kept."""
         return self._files.get(take.etag(format))
 
+    @property
+    def decoded(self) -> int:
+        """Sounds decoded so far."""
+        return self._workshop.decoded
+
     def counts(self) -> dict[str, int]:
         """Decodes that wait and run, decodes so far, and bytes kept."""
         return {
             "queued": len(self._queue),
-            "running": self._running,
+            "running": self._workshop.running,
             "decoded": self.decoded,
             "ram_bytes": self.ram.bytes,
             "disk_bytes": self.disk.bytes,
@@ -201,24 +191,16 @@ class Renderer:
             if flight.begun and flight.front == flight.take.frames:
                 continue  # all there, and about to be kept
             flight.wanted = False
-            flight.error = flight.error or _closing()
+            flight.error = flight.error or closing()
             flight.wake()
-        await asyncio.to_thread(self._join)
-
-    def _join(self) -> None:
-        for worker in self._workers:
-            worker.join(GOODBYE_S)
-        self._keeping.shutdown()
+        await asyncio.to_thread(self._workshop.close)
 
     # --- readers, on the loop ----------------------------------------------------------------------------------------
 
     def _begin(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            for n in range(self._threads):
-                worker = threading.Thread(target=self._work, args=(n == 0,), name=f"bridge-decode-{n}", daemon=True)
-                self._workers.append(worker)
-                worker.start()
+            self._workshop.open(self._loop)
         return self._loop
 
     async def _join_flight(self, take: Take, priority: Priority) -> Flight:
@@ -238,7 +220,7 @@ class Renderer:
 
     def _from_disk(self, take: Take) -> Sound | None:
         file = self.disk.open(take)
-        if file is None or take.pcm_bytes > self._largest_in_ram:
+        if file is None or take.pcm_bytes > self._workshop.largest_in_ram:
             return file
         try:
             return in_memory(file)
@@ -278,116 +260,6 @@ class Renderer:
             self.ram.put(flight.take.key, flight.sound, flight.sound.ram_bytes)
         flight.wake()
 
-    # --- decoding, in threads ----------------------------------------------------------------------------------------
-
-    def _work(self, first: bool) -> None:
-        if first:
-            with suppress(Exception):  # whoever wants a sound is told
-                self._decoder.prepare()
-        while (flight := self._queue.take()) is not None:
-            self._fly(flight)
-
-    def _fly(self, flight: Flight) -> None:
-        """Decode one flight; whatever happens to it, the thread goes on."""
-        self._count(running=1)
-        began = time.monotonic()
-        try:
-            with self._room_for(flight.take) as sound:
-                flight.sound = sound
-                for block in self._shaped(flight):
-                    sound.write(flight.front, block)
-                    if flight.front + len(block) == flight.take.frames and isinstance(sound, RamSound):
-                        # kept before anybody is told, so that whoever asks next finds it
-                        self.ram.put(flight.take.key, sound, sound.ram_bytes)
-                    flight.front += len(block)
-                    flight.tell()
-                    if flight.front < flight.take.frames:
-                        self._give_way(flight)
-                if flight.front != flight.take.frames:
-                    raise _incomplete(flight)
-            self._count(decoded=1)
-            self._queue.pace_s += PACE * (time.monotonic() - began - flight.paused_s - self._queue.pace_s)
-        except Unwanted:
-            flight.error = flight.error or SpressoError("nobody waits for this sound any more", code="superseded")
-        except Exception as error:
-            flight.error = error if isinstance(error, SpressoError) else _failed(error)
-            if not isinstance(error, SpressoError):
-                log.exception("decoding %s failed", flight.take.asset_uid[:8])
-        finally:
-            self._count(running=-1)
-            flight.ended = True
-            self._land(flight)
-
-    def _give_way(self, flight: Flight) -> None:
-        """Called between the steps of a decode: end it where nobody wants it, let more urgent ones go first.
-
-        They are decoded here and now, on the stack of the one that stands still; there are only three priorities.
-
-        Raises:
-            Unwanted: its last reader has gone.
-        """
-        began = time.monotonic()
-        while flight.wanted and (urgent := self._queue.more_urgent(flight.priority)) is not None:
-            self._fly(urgent)
-        flight.paused_s += time.monotonic() - began
-        if not flight.wanted:
-            raise Unwanted
-
-    def _count(self, running: int = 0, decoded: int = 0) -> None:
-        with self._counting:
-            self._running += running
-            self.decoded += decoded
-
-    def _land(self, flight: Flight) -> None:
-        sound, loop = flight.sound, self._loop
-        assert loop is not None
-        try:
-            loop.call_soon_threadsafe(self._landed, flight)
-        except RuntimeError:
-            return  # the loop is closed
-        if flight.error is None and isinstance(sound, RamSound):
-            with self._counting:
-                if self._unwritten + sound.ram_bytes > self._largest_in_ram:
-                    return  # the disk is slower than the decoder: memory is not its queue
-                self._unwritten += sound.ram_bytes
-            self._keeping.submit(self._keep, flight.take, sound)
-
-    def _keep(self, take: Take, sound: RamSound) -> None:
-        try:
-            self.disk.store(take, sound)
-        finally:
-            with self._counting:
-                self._unwritten -= sound.ram_bytes
-
-    @contextmanager
-    def _room_for(self, take: Take) -> Iterator[Sound]:
-        """A place to decode into: memory, or a file of the disk cache for what is large."""
-        if take.pcm_bytes <= self._largest_in_ram:
-            yield RamSound(take.frames, take.channels)
-            return
-        if (file := self.disk.begin(take)) is None:
-            if take.pcm_bytes > self.settings.ram_bytes:
-                raise _no_room(take)
-            yield RamSound(take.frames, take.channels)
-            return
-        try:
-            yield file
-        except BaseException as error:
-            self.disk.discard(file)
-            if isinstance(error, OSError):
-                self.disk.complain(error)
-                raise _no_room(take) from error
-            raise
-        self.disk.keep(take, file)
-
-    def _shaped(self, flight: Flight) -> Iterator[Samples]:
-        take = flight.take
-        whole = take.whole()
-        kept = None if whole.key == take.key else self.ram.get(whole.key) or self.disk.open(whole)
-        if kept is not None:  # decoded before in another form
-            return shaped(_blocks_of(kept), take)
-        return shaped(self._decoder.blocks(take, lambda: self._give_way(flight)), take)
-
 
 class Reading:
     """The time for which somebody takes part in a flight."""
@@ -407,39 +279,3 @@ class Reading:
     async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         assert self._reader is not None
         self._renderer._leave(self._reader, self._group, satisfied=kind is None)
-
-
-def _blocks_of(sound: Sound) -> Blocks:
-    for at in range(0, sound.frames, BLOCK_FRAMES):
-        yield sound.read(at, min(sound.frames, at + BLOCK_FRAMES)).T
-
-
-def _incomplete(flight: Flight) -> SpressoError:
-    return SpressoError(
-        f"the decoder gave {flight.front} frames of {flight.take.asset_uid[:8]}, not {flight.take.frames}",
-        code="decode_incomplete",
-        hint="Encode the sound again: its payload does not agree with itself.",
-    )
-
-
-def _failed(error: Exception) -> SpressoError:
-    return SpressoError(
-        f"the decoder failed: {type(error).__name__}: {error}",
-        code="decode_failed",
-        hint="The log of the bridge tells more.",
-    )
-
-
-def _closing() -> SpressoError:
-    return SpressoError(
-        "the bridge is closing", code="bridge_closing", hint="Start it again.", kind=FaultKind.RETRYABLE
-    )
-
-
-def _no_room(take: Take) -> SpressoError:
-    return SpressoError(
-        f"{take.asset_uid[:8]} is too long for memory ({take.pcm_bytes / 1e6:.0f} MB), and the disk takes nothing",
-        code="disk_full",
-        hint="Free some space, or ask for a part with start and dur.",
-        kind=FaultKind.ENVIRONMENT,
-    )

@@ -57,7 +57,7 @@ def counting(catalog: FilledCatalog, folder: Path, **settings: Any) -> Iterator[
     with running(catalog, folder, **settings) as served:
         renderer = served.bridge.renderer
         decoder = Counting(renderer._decoder._load_codec)  # type: ignore[attr-defined]
-        renderer._decoder = decoder
+        renderer._decoder = renderer._workshop._decoder = decoder
         decoder.prepare()
         yield served, decoder
 
@@ -328,6 +328,7 @@ def test_without_a_model_the_answer_says_so(bridge_catalog: FilledCatalog, tmp_p
 
             return load_bundle(tmp_path / "nowhere")
 
-        served.bridge.renderer._decoder = LocalDecoder(missing)
+        renderer = served.bridge.renderer
+        renderer._decoder = renderer._workshop._decoder = LocalDecoder(missing)
         got = served.client.get(rain)
         assert (got.status_code, got.json()["code"]) == (503, "model_missing")

@@ -212,6 +212,7 @@ def test_a_failed_decode_reaches_all_who_wait_and_is_tried_again(tmp_path: Path)
         decoder.fault = SpressoError("the payload is broken", code="corrupt_stream")
         renderer = a_renderer(tmp_path, decoder)
         waiting = [asyncio.ensure_future(renderer.sound(a_take(1))) for _ in range(2)]
+        await until(lambda: [flight.readers for flight in renderer._flights.values()] == [2])
         decoder.let()
         assert [await code_of(task) for task in waiting] == ["corrupt_stream"] * 2
         decoder.fault = ZeroDivisionError("odd")
