@@ -292,7 +292,7 @@ views.addEventListener("seek", ({ detail }) => {
 views.addEventListener("region", ({ detail }) => {
   deck.between(detail);
   if (detail && deck.id) deck.playing || settings.autoPlay ? deck.play(detail.from) : deck.seek(detail.from);
-  byId("place").textContent = detail ? "Place selection" : "Place";
+  byId("place").textContent = detail ? "Place part" : "Place";
 });
 
 function setLoop(loop) {

@@ -260,7 +260,7 @@ def test_a_selection_is_placed_alone(page: Page, served: Running) -> None:
     page.mouse.up()
     page.fill("#sub", "cut/door")
     page.keyboard.press("Escape")
-    assert page.inner_text("#place") == "Place selection"
+    assert page.inner_text("#place") == "Place part"
     page.keyboard.press("Enter")
     said(page, "Placed: .*wav")
     (placed,) = (served.place_folder / "cut" / "door").glob("*.wav")
@@ -576,6 +576,10 @@ def test_every_control_has_a_name_contrast_and_room(
         page.click(f"#tab-{tab}")
         assert page.evaluate(NAMELESS) == []
         assert page.evaluate(FAINT) == []
+    page.focus("#list")
+    for key in ("ArrowRight", "ArrowRight", "["):  # a selection makes the longest labels
+        page.keyboard.press(key)
+    wait_for("the selection", lambda: page.inner_text("#place") == "Place part")
     clipped = page.evaluate(
         """() => [...document.querySelectorAll('#top *, #filters *, #transport *, #tabs *, #deliver *')]
           .filter((e) => e.checkVisibility() && e.tagName !== 'OPTION')
