@@ -29,6 +29,7 @@ OPEN_BELOW = ("/page/", "/dav/")
 WITH_JSON = ("POST", "PUT", "PATCH")
 
 SECURITY_HEADERS = {
+    "cache-control": "no-store",  # unless an answer says otherwise
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
