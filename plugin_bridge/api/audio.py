@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from plugin_bridge import problems
 from plugin_bridge.bridge import Bridge
 from plugin_bridge.render.encode import MEDIA_TYPES, WavEncoder, check_format, frames_of, wav_part
 from plugin_bridge.render.ranges import byte_range, names_tag, still_same
@@ -35,6 +36,16 @@ FORM = set(TakeParams.model_fields) - {"seed", "variation"}
 log = logging.getLogger("spresso.bridge")
 
 
+class _BrokenOff(logging.Filter):
+    """An answer that is broken off on purpose needs no line from the server: it is no error, or was told already."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "without completing response" not in record.getMessage()
+
+
+_broken_off = _BrokenOff()
+
+
 class AuditionParams(TakeParams):
     """A take, and who listens."""
 
@@ -46,6 +57,7 @@ class AuditionParams(TakeParams):
 def router(bridge: Bridge) -> APIRouter:
     """GET, HEAD /v1/sounds/{id}/audio.{format}."""
     routes = APIRouter(tags=["sounds"])
+    logging.getLogger("uvicorn.error").addFilter(_broken_off)
 
     @routes.head("/v1/sounds/{id}/audio.{format}", include_in_schema=False)
     @routes.get("/v1/sounds/{id}/audio.{format}", response_class=Response)
@@ -107,9 +119,7 @@ def sound_response(
             fault = SpressoError(
                 f"the file has {size} bytes, none of them is in the range", code="range_not_satisfiable"
             )
-            from plugin_bridge.problems import response
-
-            return response(fault, headers={"content-range": f"bytes */{size}"})
+            return problems.response(fault, headers={"content-range": f"bytes */{size}"})
         if asked is not None:
             status, part = 206, asked
             headers["content-range"] = f"bytes {part[0]}-{part[1] - 1}/{size}"

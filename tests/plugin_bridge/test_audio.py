@@ -258,7 +258,7 @@ def test_a_client_that_goes_away_ends_its_decode(bridge_catalog: FilledCatalog, 
 
 
 def test_the_newest_audition_of_a_group_ends_the_older_one(
-    bridge_catalog: FilledCatalog, tmp_path: Path, rain: str
+    bridge_catalog: FilledCatalog, tmp_path: Path, rain: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with counting(bridge_catalog, tmp_path) as (served, decoder):
         decoder.cut = 1000
@@ -283,6 +283,7 @@ def test_the_newest_audition_of_a_group_ends_the_older_one(
                 older.read()
         assert [answer.status_code for answer in answers] == [409, 200]
         assert answers[0].json()["code"] == "superseded"
+    assert caplog.records == []  # nothing went wrong
 
 
 def test_a_decode_that_fails_on_the_way_breaks_the_connection_off(
