@@ -59,7 +59,7 @@ def router(bridge: Bridge) -> APIRouter:
     """The endpoint of a bridge."""
     routes = APIRouter(tags=["events"])
 
-    @routes.get("/v1/events", response_class=EventStream)
+    @routes.get("/v1/events", response_class=EventStream, status_code=200)  # the schema asks the class for it
     async def events(
         job: Annotated[str, Query(max_length=64, description="Only events of this batch.")] = "",
         last_event_id: Annotated[str, Header(max_length=64)] = "",
