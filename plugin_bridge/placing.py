@@ -40,6 +40,7 @@ class Placed:
     Attributes:
         path: absolute.
         id: uid of the sound.
+        profile: the encoding that it was decoded from.
         frames: samples per channel.
         skipped: it was there before, with the same bytes.
     """
@@ -47,6 +48,7 @@ class Placed:
     path: str
     id: str
     seed: int
+    profile: str
     bytes: int
     sha256: str
     frames: int
@@ -117,7 +119,8 @@ def put(target: TargetFolder, catalog: Catalog, take: Take, name: str, content: 
             manifest.add(listed(catalog, take, name, len(content), digest, skipped))
     finally:
         target.remove(staged)
-    return Placed(str(target.path / name), take.asset_uid, take.seed, len(content), digest, take.frames, skipped)
+    path = str(target.path / name)
+    return Placed(path, take.asset_uid, take.seed, take.profile, len(content), digest, take.frames, skipped)
 
 
 def _take_name(target: TargetFolder, staged: str, wanted: str, digest: str, size: int) -> tuple[str, bool]:

@@ -137,7 +137,7 @@ def test_a_sound_is_searched_and_inserted_at_the_cursor(reaper: Reaper, bridge_c
         assert sound.subtype == "PCM_24"
     assert Path(take["path"]).parent == reaper.media
     assert take["name"] == Path(take["path"]).stem
-    assert f"s{take['seed']}" in take["name"]
+    assert f"s{take['seed']}" in take["name"] and take["profile"] == "2.5kbps"
     ((name, _, edits),) = done.all("undo")
     assert name == f"spresso: insert {take['name']}" and int(edits) > 0
     assert done.boxes == []

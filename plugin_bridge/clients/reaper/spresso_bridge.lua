@@ -281,9 +281,12 @@ function bridge.place(wish, into)
       .. '"'
   end
   if not text then return nil, problem end
-  local placed = { path = json_text(text, "path"), seed = json_number(text, "seed") }
+  local placed = {
+    path = json_text(text, "path"),
+    seed = json_number(text, "seed"),
+    profile = json_text(text, "profile"),
+  }
   if not placed.path then return nil, { message = "The bridge placed nothing." } end
-  placed.profile = json_text(text, "profile") or take_of(wish).profile
   return placed
 end
 
@@ -311,8 +314,8 @@ end
 function bridge.tag(take, id, placed)
   reaper.GetSetMediaItemTakeInfo_String(take, "P_NAME", name_of(placed.path), true)
   reaper.GetSetMediaItemTakeInfo_String(take, "P_EXT:spresso_id", id, true)
-  reaper.GetSetMediaItemTakeInfo_String(take, "P_EXT:spresso_seed", tostring(placed.seed or ""), true)
-  reaper.GetSetMediaItemTakeInfo_String(take, "P_EXT:spresso_profile", placed.profile or "", true)
+  reaper.GetSetMediaItemTakeInfo_String(take, "P_EXT:spresso_seed", tostring(placed.seed), true)
+  reaper.GetSetMediaItemTakeInfo_String(take, "P_EXT:spresso_profile", placed.profile, true)
 end
 
 --- What a take is: {id, seed, profile}, nil if it is not from the bridge.
