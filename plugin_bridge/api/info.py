@@ -22,7 +22,8 @@ def router(bridge: Bridge) -> APIRouter:
     routes = APIRouter(tags=["info"])
     pace, lock = Pace(), threading.Lock()
 
-    @routes.api_route("/v1/health", methods=["GET", "HEAD"])
+    @routes.head("/v1/health", include_in_schema=False)
+    @routes.get("/v1/health")
     async def health() -> dict[str, Any]:
         """Whether the bridge answers; open to all, so it says nothing else."""
         return {"ok": True, "api": API}

@@ -47,12 +47,14 @@ def router(bridge: Bridge) -> APIRouter:
         """End a batch, or give back the room that its result takes."""
         return (await bridge.exports.cancel(job)).record()
 
-    @routes.api_route(f"/v1/jobs/{{job}}/{RESULT}", methods=["GET", "HEAD"], response_class=FileResponse)
+    @routes.head(f"/v1/jobs/{{job}}/{RESULT}", include_in_schema=False)
+    @routes.get(f"/v1/jobs/{{job}}/{RESULT}", response_class=FileResponse)
     async def archive(job: Job) -> FileResponse:
         """The archive of a batch that is done, with a manifest in it; ranges are answered."""
         return _file(bridge, job, RESULT, "application/zip", f"spresso-{job}.zip")
 
-    @routes.api_route("/v1/jobs/{job}/files/{file}", methods=["GET", "HEAD"], response_class=FileResponse)
+    @routes.head("/v1/jobs/{job}/files/{file}", include_in_schema=False)
+    @routes.get("/v1/jobs/{job}/files/{file}", response_class=FileResponse)
     async def file(job: Job, file: Annotated[str, Path(max_length=200)]) -> FileResponse:
         """One file of a batch that is done and was to have no archive."""
         return _file(bridge, job, file, MEDIA_TYPES[bridge.exports.get(job).form], file)
