@@ -139,7 +139,7 @@ def kernel_distance(a_WD: Embedding, reference_WD: Embedding, sounds_W: NDArray[
     if not apart_WW.any():
         raise ValueError("a kernel distance needs at least two sounds")
     inside_WW = _squared_distances(reference_WD, reference_WD)
-    width_squared = max(float(np.median(inside_WW[apart_WW])), 1e-12)
+    width_squared = max(float(np.median(np.sqrt(inside_WW[apart_WW]))) ** 2, 1e-12)
 
     def mean_kernel(squared_WW: Embedding) -> float:
         return float(np.exp(-squared_WW[apart_WW] / (2 * width_squared)).mean())

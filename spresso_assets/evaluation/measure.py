@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +29,7 @@ from spresso_assets.evaluation.points import (
 from spresso_assets.evaluation.records import Record, Records, finite, packed
 from spresso_assets.evaluation.sounds import SHORTEST_S, Sound
 from spresso_assets.evaluation.summary import SOURCE, Summary, summarise
+from spresso_assets.evaluation.timing import stopwatch
 
 if TYPE_CHECKING:
     from spresso_assets.codec.codec import SPresso
@@ -210,7 +209,7 @@ class _Bench:
             self._warm = True
             self.codec.decode(self.codec.encode(audio_CN, rate, profile), self.seed)
         times: Record = {}
-        with _stopwatch(times, "encode"):
+        with stopwatch(times, "encode"):
             payload = self.codec.encode(audio_CN, rate, profile, best_of=best_of)
         return payload, times
 
@@ -218,7 +217,7 @@ class _Bench:
         """Decode with the bench's seed, or one of those after it; None takes the seed that the stream stores."""
         name, steps = decode_options(quality)
         times: Record = {}
-        with _stopwatch(times, "decode"):
+        with stopwatch(times, "decode"):
             audio_CN, rate = self.codec.decode(payload, None if take is None else self.seed + take, steps, name)
         return _mono48(audio_CN, rate), times
 
@@ -250,12 +249,3 @@ class _Bench:
         stream = self.codec.encode(looped_N[None], SAMPLE_RATE, point.profile)
         decoded_N = self.decode(stream, point.quality)[0]
         return decoded_N * np.float32(10 ** ((read_header(payload).gain_db - read_header(stream).gain_db) / 20))
-
-
-@contextmanager
-def _stopwatch(times: Record, name: str) -> Iterator[None]:
-    """Wall and CPU seconds of the block: on a shared machine only the second says what the work costs."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    yield
-    times[f"{name}_wall_s"] = round(time.perf_counter() - wall, 6)
-    times[f"{name}_cpu_s"] = round(time.process_time() - cpu, 6)
