@@ -205,8 +205,9 @@ def test_links_in_the_folder_are_not_written_through(
     (again,) = placed(client, folder, item)
     assert Path(again["path"]).name == f"{path.stem}-2.wav" and victim.read_text() == "mine"
     (folder / MANIFEST).unlink()
-    (folder / MANIFEST).symlink_to(victim)
-    assert place(client, folder, item).status_code == 409 and victim.read_text() == "mine"
+    (folder / MANIFEST).symlink_to(tmp_path / "made through a link")
+    assert refused(place(client, folder, item)) == (409, "cannot_write")
+    assert os.listdir(tmp_path) == ["victim"]
 
 
 def test_folders_that_are_none_or_cannot_be_written(
@@ -285,21 +286,26 @@ def test_many_writers_lose_no_line(client: httpx2.Client, bridge_catalog: Filled
 
 def test_processes_take_turns_at_the_list(tmp_path: Path) -> None:
     code = f"""
-import sys
+import sys, time
 sys.path[:0] = {sys.path!r}
 from pathlib import Path
 from plugin_bridge.placing import _Manifest
 from plugin_bridge.target_folder import open_target
 from spresso_assets.export.manifest import Exported
+sys.stdin.readline()
 with open_target({str(tmp_path)!r}, [Path({str(tmp_path.resolve())!r})]) as target:
     for n in range(20):
         with _Manifest.of(target) as manifest:
-            name = f"{{sys.argv[1]}}-{{n}}.wav"
-            manifest.add(Exported(name, "decoded", "a" * 32, "n", "", "", "p", n, "", 1.0, 1, "", False))
+            time.sleep(0.002)  # between what it has read and what it writes
+            manifest.add(Exported(f"{{n}}.wav", "decoded", "a" * 32, "n", "", "", "p", n, "", 1.0, 1, "", False))
 """
-    running = [subprocess.Popen([sys.executable, "-c", code, str(number)]) for number in range(2)]
+    running = [subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) for _ in range(2)]
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
     assert [process.wait(60) for process in running] == [0, 0]
-    assert len({row["file"] for row in rows(tmp_path)}) == 40
+    assert [row["file"] for row in rows(tmp_path)] == [f"{n}.wav" for n in range(20)], "each once, under one head"
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
