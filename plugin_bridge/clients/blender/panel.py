@@ -25,11 +25,17 @@ class SpressoSound(bpy.types.PropertyGroup):
     duration_s: bpy.props.FloatProperty()  # type: ignore[valid-type]
 
 
+def search_on_enter() -> None:
+    """Called by Blender when the query was changed. A script that sets it presses the button itself."""
+    if not bpy.app.background:
+        bpy.ops.spresso.search("INVOKE_DEFAULT")
+
+
 class SpressoSettings(bpy.types.PropertyGroup):
     """What the panel shows; kept with the window, not in the .blend file."""
 
     query: bpy.props.StringProperty(  # type: ignore[valid-type]
-        name="Search", description="Words, as in `spresso search`", options={"TEXTEDIT_UPDATE"}
+        name="Search", description="Words, as in `spresso search`; Enter searches", update=lambda *_: search_on_enter()
     )
     sounds: bpy.props.CollectionProperty(type=SpressoSound)  # type: ignore[valid-type]
     chosen: bpy.props.IntProperty()  # type: ignore[valid-type]
@@ -234,7 +240,9 @@ class SPRESSO_UL_sounds(bpy.types.UIList):
     ) -> None:
         """Called by Blender for each visible line."""
         layout.label(text=item.name, icon="SOUND", translate=False)
-        layout.label(text=f"{item.duration_s:.1f} s", translate=False)
+        length = layout.row()
+        length.alignment = "RIGHT"
+        length.label(text=f"{item.duration_s:.1f} s", translate=False)
 
 
 class SPRESSO_PT_panel(bpy.types.Panel):
