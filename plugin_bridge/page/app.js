@@ -351,6 +351,7 @@ bind(byId("set-quality"), "quality");
 bind(byId("set-names"), "nameStyle");
 byId("open-settings").addEventListener("click", () => byId("settings").showModal());
 byId("open-keys").addEventListener("click", () => byId("keys").showModal());
+for (const id of ["settings", "keys"]) byId(id).addEventListener("close", () => byId("list").focus({ preventScroll: true }));
 
 listen({
   step: (by) => {

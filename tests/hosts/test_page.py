@@ -133,7 +133,7 @@ def pixels(page: Page, canvas: str, name: str = "made") -> int:
 
 
 def loudest(page: Page, act: Callable[[], None]) -> float:
-    """The highest level in dB that the meter shows while a sound plays that `act` started."""
+    """The highest level in dB that the meter shows while a sound plays, from `act`, which starts it, to its end."""
     page.evaluate(
         """() => {
           window.loudest = -Infinity;
@@ -146,6 +146,7 @@ def loudest(page: Page, act: Callable[[], None]) -> float:
     )
     act()
     wait_for("sound", lambda: page.evaluate("window.loudest") > -60, PATIENCE_S)
+    wait_for("the end", lambda: page.inner_text("#play") == "Play", PATIENCE_S)
     level = page.evaluate("window.watching.disconnect(), window.loudest")
     return float(level)
 
@@ -346,6 +347,24 @@ def test_what_is_heard_is_named_with_its_rate_and_measured_quality(page: Page) -
     assert "It is not the recording" in page.inner_text("#ab-note")
     page.click("#tab-renditions")
     assert "not the recording" in page.inner_text("#pane-renditions")
+
+
+def test_the_louder_side_is_turned_down_by_what_the_page_says(page: Page) -> None:
+    find(page, "creak")
+    settled(page)
+    page.keyboard.press("a")
+    wait_for("the original", lambda: page.get_attribute("#side-b", "aria-pressed") == "true", PATIENCE_S)
+    found = re.search(r"([AB]) turned down by ([\d.]+) dB", page.inner_text("#ab-note"))
+    assert found is not None
+    page.keyboard.press("Escape")
+    page.click(f"#side-{found.group(1).lower()}")
+    matched = loudest(page, lambda: page.keyboard.press(" "))
+    page.click("#open-settings")
+    page.uncheck("#set-match")
+    page.keyboard.press("Escape")
+    wait_for("the note", lambda: "not matched" in page.inner_text("#ab-note"))
+    alone = loudest(page, lambda: page.keyboard.press(" "))
+    assert alone - matched == pytest.approx(float(found.group(2)), abs=0.3)
 
 
 def test_an_original_that_is_gone_cannot_be_compared_and_the_page_says_why(page: Page) -> None:
