@@ -21,10 +21,14 @@ from plugin_bridge.render.takes import TakeParams, make_take
 from spresso_assets.bench.synthetic import fill
 from spresso_assets.catalog.engine import Catalog, open_catalog
 from spresso_assets.codec.bitstream import SprHeader, pack
+from tests.catalog.conftest import new_database, postgres_server
 from tests.plugin_bridge.running import FilledCatalog, Running
+
+__all__ = ["postgres_server"]
 
 DAV = "{DAV:}"
 FEET = "FEET/F/"
+HEAD = SprHeader("abcdef", 4, None, None, 48_000, 48_000, silent=True, dim=64)
 
 
 @pytest.fixture
@@ -213,8 +217,7 @@ def large(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Iter
     file = tmp_path_factory.mktemp("large") / "catalog.db"
     file.write_bytes(migrated_file.read_bytes())
     catalog = open_catalog(file)
-    head = SprHeader("abcdef", 4, None, None, 48_000, 48_000, silent=True, dim=64)
-    fill(catalog, 600, profiles=("0.3kbps", "2.5kbps", "1hz"), payload=lambda n: _payload(head, n))
+    fill(catalog, 600, profiles=("0.3kbps", "2.5kbps", "1hz"), payload=lambda n: _payload(HEAD, n))
     yield catalog
     catalog.close()
 
@@ -296,6 +299,23 @@ def test_a_listing_chooses_the_rendition_that_everything_else_takes(large: Catal
         with large.read() as session:
             taken = make_take(session, entry.take.asset_uid, TakeParams())
         assert taken.profile == entry.take.profile != "0.3kbps" and taken.etag("wav") == entry.etag
+
+
+def test_postgres_has_the_folders_too(postgres_server: str) -> None:
+    with new_database(postgres_server) as url:
+        catalog = open_catalog(url, create=True)
+        fill(catalog, 60, profiles=("0.3kbps", "2.5kbps"), payload=lambda n: _payload(HEAD, n))
+        watch = CatalogWatch(catalog)
+        tree = Tree(catalog, watch)
+        before = watch.generation(0)
+        names = {path: [entry.name for entry in folder.files] for path, folder in folders_of(tree) if folder.files}
+        assert sum(map(len, names.values())) == 60 and watch.generation(0) == before
+        path, (first, *_) = next(iter(names.items()))
+        assert tree.find(f"{path}/{first}") is not None
+        with catalog.session() as session:
+            session.connection().exec_driver_sql("UPDATE asset SET deleted_at = 1")
+        assert watch.generation(0) == before + 1
+        catalog.close()
 
 
 def test_sounds_that_are_longer_than_a_request_may_ask_for_are_not_listed(large: Catalog) -> None:
