@@ -70,13 +70,20 @@ def measure_bridge(folder: Path, bundle: Path, extent: Extent, tell: Tell) -> li
         tell("waiting for the model")
         client.sound(sounds.short[0], q="preview")
         client.sound(sounds.short[0])
-        figures = _lookups(client, sounds, extent, tell)
-        figures += _sounds(client, pid, sounds, extent, tell)
-        figures.append(_lengths(client, sounds, tell))
+        figures: list[Figure] = []
+
+        def found(some: Sequence[Figure]) -> None:
+            figures.extend(some)
+            for figure in some:  # it takes minutes: what is known is said
+                tell(f"{figure.name}: {figure.value:.4g} {figure.unit}".rstrip())
+
+        found(_lookups(client, sounds, extent, tell))
+        found(_sounds(client, pid, sounds, extent, tell))
+        found([_lengths(client, sounds, tell)])
         tell(f"{extent.clients} clients for {extent.seconds:.0f} s")
         before = resident_bytes(pid)
         load = audition_for(client.port, client.token, pid, sounds.short, extent.clients, extent.seconds)
-        figures += _under_load(load, before, extent)
+        found(_under_load(load, before, extent))
     return figures
 
 
