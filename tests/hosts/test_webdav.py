@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import httpx2
 import pytest
 import soundfile
 
-from tests.hosts.programs import needs
+from tests.hosts.programs import needs, needs_file
 from tests.plugin_bridge.running import FilledCatalog, Running
 
 PATIENCE_S = 120
@@ -89,15 +90,38 @@ def test_davfs2(mounted: Path, digests: dict[str, str]) -> None:
 # --- rclone -----------------------------------------------------------------------------------------------------------
 
 
-def test_rclone(running_bridge: Running, digests: dict[str, str], tmp_path: Path) -> None:
+@pytest.fixture
+def environment(running_bridge: Running, tmp_path: Path) -> dict[str, str]:
+    """What rclone is told; not on its command line, which is open to all: the address holds a token."""
     needs("rclone")
-    # by the environment: the address holds a token, and command lines are for everybody to read
-    environment = {
-        **os.environ,
-        "RCLONE_WEBDAV_URL": running_bridge.dav_url,
-        "RCLONE_WEBDAV_VENDOR": "other",
-        "RCLONE_CONFIG": str(tmp_path / "none.conf"),
-    }
+    told = {"WEBDAV_URL": running_bridge.dav_url, "WEBDAV_VENDOR": "other", "CONFIG": str(tmp_path / "none.conf")}
+    return {**os.environ, **{f"RCLONE_{name}": value for name, value in told.items()}}
+
+
+def test_rclone_mounted(environment: dict[str, str], digests: dict[str, str], tmp_path: Path) -> None:
+    needs_file("/usr/bin/fusermount3", "fuse3")
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("mounting needs /dev/fuse")
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    options = ("--read-only", "--vfs-cache-mode", "full", "--cache-dir", str(tmp_path / "cache"))
+    rclone = subprocess.Popen(["rclone", "mount", ":webdav:", folder, *options], env=environment)
+    try:
+        end = time.monotonic() + PATIENCE_S
+        while not os.path.ismount(folder):
+            assert rclone.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+        files = [path for path in folder.rglob("*.wav") if path.is_file()]
+        assert {id_of(path.name): digest_of(path) for path in files} == digests
+        with pytest.raises(OSError):
+            (folder / "new.wav").write_bytes(b"x")
+    finally:
+        subprocess.run(["fusermount3", "-u", folder], check=False)
+        rclone.terminate()
+        rclone.wait(PATIENCE_S)
+
+
+def test_rclone(environment: dict[str, str], digests: dict[str, str], tmp_path: Path) -> None:
     listed = run("rclone", "lsf", "-R", "--files-only", "--format", "sp", ":webdav:", env=environment).splitlines()
     sizes = {name: int(size) for size, _, name in (line.partition(";") for line in listed)}
     assert sorted(map(id_of, sizes)) == sorted(digests)
