@@ -59,11 +59,19 @@ export function renditionsPane(pane, sound, profile, hear) {
       make("td", { className: "number" }, bitRate(item.kbps)),
       make("td", { className: "number" }, bytes(item.bytes)),
       make("td", {}, make("span", { className: `badge ${quality.grade}` }, quality.text)),
-      make("td", {}, item.generation > 1 ? `made from a rendition, generation ${item.generation}` : "from the original"),
+      make(
+        "td",
+        {},
+        item.generation > 1 ? `made from a rendition, generation ${item.generation}` : "from the original",
+      ),
       make(
         "td",
         { className: "number" },
-        make("button", { type: "button", "aria-label": `Hear ${item.profile}`, onclick: () => hear(item.profile) }, "Hear"),
+        make(
+          "button",
+          { type: "button", "aria-label": `Hear ${item.profile}`, onclick: () => hear(item.profile) },
+          "Hear",
+        ),
       ),
     );
     row.dataset.profile = item.profile;
@@ -82,7 +90,15 @@ export function renditionsPane(pane, sound, profile, hear) {
       ? make(
           "table",
           {},
-          make("thead", {}, make("tr", {}, ...heads.map((text, i) => make("th", { className: i === 1 || i === 2 ? "number" : "" }, text)))),
+          make(
+            "thead",
+            {},
+            make(
+              "tr",
+              {},
+              ...heads.map((text, i) => make("th", { className: i === 1 || i === 2 ? "number" : "" }, text)),
+            ),
+          ),
           make("tbody", {}, ...rows),
         )
       : make("p", { className: "honest" }, "Nothing is encoded yet."),
@@ -97,9 +113,21 @@ export function aboutPane(pane, sound, narrow) {
   for (const [name, { value, source }] of Object.entries(sound.fields ?? {})) {
     const shown =
       name === "category"
-        ? make("button", { type: "button", "aria-label": `Only the category ${value}`, onclick: () => narrow("category", String(value)) }, String(value))
+        ? make(
+            "button",
+            {
+              type: "button",
+              "aria-label": `Only the category ${value}`,
+              onclick: () => narrow("category", String(value)),
+            },
+            String(value),
+          )
         : String(value);
-    put(FIELD_WORDS[name] ?? name.replaceAll("_", " "), shown, make("span", { className: "quiet" }, source ? `  ${source}` : ""));
+    put(
+      FIELD_WORDS[name] ?? name.replaceAll("_", " "),
+      shown,
+      make("span", { className: "quiet" }, source ? `  ${source}` : ""),
+    );
   }
   if (sound.tags?.length) {
     put(
@@ -111,6 +139,11 @@ export function aboutPane(pane, sound, narrow) {
   }
   if (sound.loudness_db != null) put("level", `${sound.loudness_db.toFixed(1)} dB`);
   if (sound.flags?.length) put("noticed", sound.flags.join(", "));
-  for (const file of sound.files ?? []) put("file", `${file.root}/${file.path}`, make("span", { className: "quiet" }, `  ${file.state}, ${bytes(file.bytes)}`));
+  for (const file of sound.files ?? [])
+    put(
+      "file",
+      `${file.root}/${file.path}`,
+      make("span", { className: "quiet" }, `  ${file.state}, ${bytes(file.bytes)}`),
+    );
   pane.replaceChildren(make("dl", { className: "about-list" }, ...rows));
 }

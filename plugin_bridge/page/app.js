@@ -36,7 +36,12 @@ const views = new Views({ wave: byId("wave"), spectrum: byId("spectrum"), over: 
 const audition = new Audition({ bridge, deck, takes, views });
 const list = new SoundList(byId("list"), byId("head"), peaks);
 const filters = new Filters((parameters) => results.search(parameters));
-const deliver = new Deliver({ bridge, said, failed, chosen: () => ({ takes: [chosenTake()].filter(Boolean), stretch: stretch() }) });
+const deliver = new Deliver({
+  bridge,
+  said,
+  failed,
+  chosen: () => ({ takes: [chosenTake()].filter(Boolean), stretch: stretch() }),
+});
 const work = new Work(bridge, (info) => {
   deliver.offer(info);
   filters.offer(info);
@@ -71,7 +76,9 @@ function failed(error) {
   if (!("code" in error)) console.error(error);
 }
 
-byId("message").querySelector("button").addEventListener("click", () => (byId("message").hidden = true));
+byId("message")
+  .querySelector("button")
+  .addEventListener("click", () => (byId("message").hidden = true));
 
 // ---- finding ---------------------------------------------------------------------------------------------------------
 
@@ -121,7 +128,10 @@ async function choose(item, { play = settings.autoPlay, seed } = {}) {
   detailAsked = new AbortController();
   const { signal } = detailAsked;
   try {
-    const [full] = await Promise.all([bridge.json(`/v1/sounds/${item.id}`, { signal }), variations.show(item, audition.profile)]);
+    const [full] = await Promise.all([
+      bridge.json(`/v1/sounds/${item.id}`, { signal }),
+      variations.show(item, audition.profile),
+    ]);
     if (signal.aborted) return;
     // The found item and its details are one sound; those who hold the item learn the rest.
     Object.assign(item, full);
@@ -228,7 +238,9 @@ function place(all) {
   if (!sound) return;
   if (!sound.profiles.length) {
     const hint = `Encode it with: spresso encode id:${sound.id.slice(0, 8)}`;
-    failed(new Problem({ detail: "This sound is not encoded, so there is nothing to place.", hint, code: "not_encoded" }));
+    failed(
+      new Problem({ detail: "This sound is not encoded, so there is nothing to place.", hint, code: "not_encoded" }),
+    );
     return;
   }
   deliver.place([chosenTake()], stretch());
@@ -351,7 +363,8 @@ bind(byId("set-quality"), "quality");
 bind(byId("set-names"), "nameStyle");
 byId("open-settings").addEventListener("click", () => byId("settings").showModal());
 byId("open-keys").addEventListener("click", () => byId("keys").showModal());
-for (const id of ["settings", "keys"]) byId(id).addEventListener("close", () => byId("list").focus({ preventScroll: true }));
+for (const id of ["settings", "keys"])
+  byId(id).addEventListener("close", () => byId("list").focus({ preventScroll: true }));
 
 listen({
   step: (by) => {
@@ -371,7 +384,8 @@ listen({
   zoom: (key) => views.zoom({ "-": 1 / 2, 0: 1e-9 }[key] ?? 2),
   turn: () => audition.turn(),
   variation: playVariation,
-  another: (by) => variations.cards.length && playVariation((variations.at + by + variations.cards.length) % variations.cards.length),
+  another: (by) =>
+    variations.cards.length && playVariation((variations.at + by + variations.cards.length) % variations.cards.length),
   reroll,
   keep: () => variations.keep(),
   place,
@@ -470,7 +484,11 @@ async function enter() {
       await bridge.enter(code);
     } catch (error) {
       if (!bridge.hasToken) {
-        lock(error.status === 403 ? "The code in that address was used before, or is older than five minutes." : error.message);
+        lock(
+          error.status === 403
+            ? "The code in that address was used before, or is older than five minutes."
+            : error.message,
+        );
         bridge.state = "locked";
         return;
       }

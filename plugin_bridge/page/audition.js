@@ -10,7 +10,7 @@ import { decibels } from "./wording.js";
 const GROUP = `page-${crypto.randomUUID().slice(0, 8)}`;
 const AHEAD_SECONDS = 12;
 
-/** Events: `changed` (anything to show), `grown`, `drawn` (another variation's samples came), `failed`. */
+/** Events: `changed` (anything to show), `drawn` (another variation's samples came), `failed`. */
 export class Audition extends EventTarget {
   sound = null;
   seed = null;
@@ -43,7 +43,8 @@ export class Audition extends EventTarget {
     else {
       this.#begin();
       this.stage = "";
-      this.note = "Not encoded yet, so there is nothing to decode. Encode it with: spresso encode id:" + item.id.slice(0, 8);
+      this.note =
+        "Not encoded yet, so there is nothing to decode. Encode it with: spresso encode id:" + item.id.slice(0, 8);
       if (play) this.turn("original", true);
       this.#tell("changed");
     }
@@ -131,12 +132,15 @@ export class Audition extends EventTarget {
   /** Why there is no original to compare with, "" where there is one; known once the details have come. */
   get whyOffline() {
     if (!this.sound || this.sound.original_url) return "";
-    if (this.sound.original_url === undefined) return this.sound.file_state === "present" ? "" : "looking for the original";
+    if (this.sound.original_url === undefined)
+      return this.sound.file_state === "present" ? "" : "looking for the original";
     const states = new Set((this.sound.files ?? []).map((file) => file.state));
     if (states.has("offline")) return "the folder or drive of the original is not mounted";
     if (states.has("missing")) return "the original was moved or deleted since it was read";
     if (states.has("unreadable")) return "the original cannot be read";
-    return states.size ? "the original is not where it was read, or its drive is not mounted" : "no file of it is known";
+    return states.size
+      ? "the original is not where it was read, or its drive is not mounted"
+      : "no file of it is known";
   }
 
   /** Turn the louder side down to the other, or both back up. */
@@ -213,7 +217,6 @@ export class Audition extends EventTarget {
         this.#load(growing, play, start);
       }
       this.views.show(growing, "made");
-      this.#tell("grown");
     });
     signal.throwIfAborted();
     if (quietly || !opened) this.#load(take, play, quietly ? undefined : start);
@@ -231,7 +234,11 @@ export class Audition extends EventTarget {
       this.views.show(take, "made");
     }
     this.deck.keep([take.key, this.original?.key].filter(Boolean));
-    if (this.original && take.whole) this.match(this.#way.signal).then(() => this.#tell("changed"), () => {});
+    if (this.original && take.whole)
+      this.match(this.#way.signal).then(
+        () => this.#tell("changed"),
+        () => {},
+      );
   }
 
   #tell(kind) {

@@ -48,13 +48,20 @@ export class Deck extends EventTarget {
     if (this.#held.has(take.key)) return;
     if (take.whole) this.#held.add(take.key);
     this.#tell({ do: "open", id: take.key, channels: take.channels.length, frames: take.frames });
-    if (take.ready) this.fill(take.key, take.channels.map((samples) => samples.subarray(0, take.ready)));
+    if (take.ready)
+      this.fill(
+        take.key,
+        take.channels.map((samples) => samples.subarray(0, take.ready)),
+      );
   }
 
   /** More samples of a take; they are copied. */
   fill(id, parts) {
     const copies = parts.map((part) => part.slice());
-    this.#tell({ do: "fill", id, parts: copies }, copies.map((copy) => copy.buffer));
+    this.#tell(
+      { do: "fill", id, parts: copies },
+      copies.map((copy) => copy.buffer),
+    );
   }
 
   /** Hear this take from now on, at the same position. */

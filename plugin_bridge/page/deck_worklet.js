@@ -98,7 +98,7 @@ class Deck extends AudioWorkletProcessor {
 
   // Stretches in which nothing changes but a gain: nothing is allocated here, or the collector would be heard.
   process(_, [[left, right]]) {
-    for (let i = 0; i < left.length; ) {
+    for (let i = 0; i < left.length;) {
       if (this.voice && this.voice.at >= this.end) this.wrap();
       let run = left.length - i;
       const fade = this.leaving ? FADE : ATTACK;

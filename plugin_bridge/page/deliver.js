@@ -13,16 +13,22 @@ export class Deliver {
   #jobs = new Map();
   #busy = false;
   #offered = "";
-  last = "";
 
   /** `chosen()` tells the takes and the stretch that the buttons are about. */
   constructor({ bridge, chosen, said, failed }) {
     Object.assign(this, { bridge, chosen, said, failed, targets: [] });
-    for (const [id, name] of [["sub", "sub"], ["format", "format"], ["bits", "bits"]]) bind(byId(id), name);
+    for (const [id, name] of [
+      ["sub", "sub"],
+      ["format", "format"],
+      ["bits", "bits"],
+    ])
+      bind(byId(id), name);
     byId("dir").addEventListener("change", () => (settings.dir = byId("dir").value));
     byId("rate").addEventListener("change", () => (settings.rate = byId("rate").value));
     byId("format").addEventListener("change", () => this.#fitBits());
-    byId("own-job").querySelector("button").addEventListener("click", () => this.cancel());
+    byId("own-job")
+      .querySelector("button")
+      .addEventListener("click", () => this.cancel());
     this.#fitBits();
   }
 
@@ -48,7 +54,11 @@ export class Deliver {
     this.targets = capabilities?.send ?? [];
     byId("send").replaceChildren(
       ...this.targets.map((target) =>
-        make("button", { type: "button", title: `Import into the running ${nameOf(target)} (S)`, onclick: () => this.send(target) }, `To ${nameOf(target)}`),
+        make(
+          "button",
+          { type: "button", title: `Import into the running ${nameOf(target)} (S)`, onclick: () => this.send(target) },
+          `To ${nameOf(target)}`,
+        ),
       ),
     );
   }
@@ -84,7 +94,9 @@ export class Deliver {
     byId("place").disabled = true;
     this.said(`Placing ${plural(takes.length, "file")}…`);
     try {
-      const sub = byId("sub").value.trim().replace(/^\/+|\/+$/g, "");
+      const sub = byId("sub")
+        .value.trim()
+        .replace(/^\/+|\/+$/g, "");
       const { files } = await this.bridge.json("/v1/place", {
         method: "POST",
         body: {
@@ -97,7 +109,6 @@ export class Deliver {
       files.forEach((file, index) => {
         const take = takes[index];
         this.#paths.set(this.#key(take), file.path);
-        this.last = file.path;
       });
       const there = files.filter((file) => file.skipped).length;
       const size = bytes(files.reduce((sum, file) => sum + file.bytes, 0));
@@ -153,7 +164,12 @@ export class Deliver {
   /** Pack takes into a zip in the background and download it when it is done. */
   async pack(takes) {
     try {
-      const body = { items: this.#items(takes), format: byId("format").value, zip: true, name_style: settings.nameStyle };
+      const body = {
+        items: this.#items(takes),
+        format: byId("format").value,
+        zip: true,
+        name_style: settings.nameStyle,
+      };
       const { job } = await this.bridge.json("/v1/jobs", { method: "POST", body });
       this.#jobs.set(job, { done: 0, total: takes.length });
       this.#show();

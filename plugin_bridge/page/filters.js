@@ -15,7 +15,8 @@ export class Filters {
     this.run = search;
     this.#recall();
     for (const id of FIELDS) byId(id).addEventListener(id === "query" ? "input" : "change", () => this.later());
-    for (const id of ["category", "length-min", "length-max"]) byId(id).addEventListener("input", () => this.later(300));
+    for (const id of ["category", "length-min", "length-max"])
+      byId(id).addEventListener("input", () => this.later(300));
     byId("tag").addEventListener("change", () => {
       this.add("tag", byId("tag").value);
       byId("tag").value = "";
@@ -45,7 +46,10 @@ export class Filters {
   /** Categories and tags that were seen, as suggestions. */
   know({ categories, tags }) {
     this.#categories = categories;
-    for (const [id, names] of [["categories", categories], ["tags", tags]]) {
+    for (const [id, names] of [
+      ["categories", categories],
+      ["tags", tags],
+    ]) {
       if (byId(id).childElementCount === names.size) continue;
       byId(id).replaceChildren(...[...names].sort().map((value) => make("option", { value })));
     }
@@ -78,7 +82,10 @@ export class Filters {
   search() {
     clearTimeout(this.#timer);
     this.#mark();
-    sessionStorage.setItem(KEY, JSON.stringify({ tags: this.#tags, ...Object.fromEntries(FIELDS.map((id) => [id, byId(id).value])) }));
+    sessionStorage.setItem(
+      KEY,
+      JSON.stringify({ tags: this.#tags, ...Object.fromEntries(FIELDS.map((id) => [id, byId(id).value])) }),
+    );
     this.run(this.#parameters());
   }
 
@@ -106,7 +113,9 @@ export class Filters {
   #mark() {
     for (const id of ["category", "channels", "profile"]) byId(id).classList.toggle("set", byId(id).value !== "");
     byId("length-chip").classList.toggle("set", byId("length-min").value !== "" || byId("length-max").value !== "");
-    byId("clear").hidden = !this.#tags.length && !["category", "length-min", "length-max", "channels", "profile"].some((id) => byId(id).value);
+    byId("clear").hidden =
+      !this.#tags.length &&
+      !["category", "length-min", "length-max", "channels", "profile"].some((id) => byId(id).value);
   }
 
   #showTags() {

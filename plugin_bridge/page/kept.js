@@ -49,7 +49,11 @@ export class Kept extends EventTarget {
     const { takes } = this;
     if (!takes.length) {
       this.pane.replaceChildren(
-        make("p", { className: "honest" }, "Nothing kept. Press K, or the star of a variation, to keep a take of this or any other sound."),
+        make(
+          "p",
+          { className: "honest" },
+          "Nothing kept. Press K, or the star of a variation, to keep a take of this or any other sound.",
+        ),
       );
       return;
     }
@@ -59,7 +63,11 @@ export class Kept extends EventTarget {
         "div",
         { className: "bar" },
         make("span", {}, `${plural(takes.length, "take")} of ${plural(sounds, "sound")}`),
-        make("button", { type: "button", onclick: () => this.place(takes), "aria-keyshortcuts": "Shift+Enter" }, "Place all"),
+        make(
+          "button",
+          { type: "button", onclick: () => this.place(takes), "aria-keyshortcuts": "Shift+Enter" },
+          "Place all",
+        ),
         make("button", { type: "button", onclick: () => this.pack(takes) }, "Download zip"),
         make("button", { type: "button", onclick: () => (this.#takes.clear(), this.#changed()) }, "Let all go"),
       ),
@@ -80,7 +88,11 @@ export class Kept extends EventTarget {
               make(
                 "td",
                 { className: "number" },
-                make("button", { type: "button", "aria-label": `Show ${take.name}`, onclick: () => this.hear(take) }, "Show"),
+                make(
+                  "button",
+                  { type: "button", "aria-label": `Show ${take.name}`, onclick: () => this.hear(take) },
+                  "Show",
+                ),
                 " ",
                 make(
                   "button",

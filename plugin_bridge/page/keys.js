@@ -3,19 +3,55 @@
 import { byId, make } from "./elements.js";
 
 /** What keys are about: a shown name, what they do, and the action. */
-export const keyTable = (act) => [
-  { shown: ["↑", "↓"], keys: ["ArrowUp", "ArrowDown"], what: "previous, next sound", run: (key) => act.step(key === "ArrowUp" ? -1 : 1) },
-  { shown: ["PgUp", "PgDn"], keys: ["PageUp", "PageDown"], what: "a page", run: (key) => act.page(key === "PageUp" ? -1 : 1) },
-  { shown: ["Home", "End"], keys: ["Home", "End"], what: "first, last loaded", run: (key) => act.end(key === "Home" ? -1 : 1) },
+const keyTable = (act) => [
+  {
+    shown: ["↑", "↓"],
+    keys: ["ArrowUp", "ArrowDown"],
+    what: "previous, next sound",
+    run: (key) => act.step(key === "ArrowUp" ? -1 : 1),
+  },
+  {
+    shown: ["PgUp", "PgDn"],
+    keys: ["PageUp", "PageDown"],
+    what: "a page",
+    run: (key) => act.page(key === "PageUp" ? -1 : 1),
+  },
+  {
+    shown: ["Home", "End"],
+    keys: ["Home", "End"],
+    what: "first, last loaded",
+    run: (key) => act.end(key === "Home" ? -1 : 1),
+  },
   { shown: ["Space"], keys: [" "], what: "play, stop", run: act.play },
-  { shown: ["←", "→"], keys: ["ArrowLeft", "ArrowRight"], what: "move the playhead", run: (key) => act.nudge(key === "ArrowLeft" ? -1 : 1) },
+  {
+    shown: ["←", "→"],
+    keys: ["ArrowLeft", "ArrowRight"],
+    what: "move the playhead",
+    run: (key) => act.nudge(key === "ArrowLeft" ? -1 : 1),
+  },
   { shown: ["L"], keys: ["l"], what: "loop", run: act.loop },
   { shown: ["["], keys: ["["], what: "selection begins here", run: () => act.mark("from") },
   { shown: ["]"], keys: ["]"], what: "selection ends here", run: () => act.mark("to") },
-  { shown: ["+", "−", "0"], keys: ["+", "=", "-", "0"], what: "zoom in, out, all (or wheel)", run: (key) => act.zoom(key) },
+  {
+    shown: ["+", "−", "0"],
+    keys: ["+", "=", "-", "0"],
+    what: "zoom in, out, all (or wheel)",
+    run: (key) => act.zoom(key),
+  },
   { shown: ["A"], keys: ["a"], what: "A/B: re-synthesis, original", run: act.turn },
-  { shown: ["1", "9"], keys: [..."123456789"], what: "play a variation", between: "–", run: (key) => act.variation(Number(key) - 1) },
-  { shown: ["V"], keys: ["v", "V"], what: "next variation (Shift: previous)", run: (key) => act.another(key === "V" ? -1 : 1) },
+  {
+    shown: ["1", "9"],
+    keys: [..."123456789"],
+    what: "play a variation",
+    between: "–",
+    run: (key) => act.variation(Number(key) - 1),
+  },
+  {
+    shown: ["V"],
+    keys: ["v", "V"],
+    what: "next variation (Shift: previous)",
+    run: (key) => act.another(key === "V" ? -1 : 1),
+  },
   { shown: ["R"], keys: ["r"], what: "re-roll what is not kept", run: act.reroll },
   { shown: ["K"], keys: ["k"], what: "keep this take", run: act.keep },
   { shown: ["Enter"], keys: ["Enter"], what: "place (Shift: all kept)", run: (_, event) => act.place(event.shiftKey) },
@@ -33,7 +69,11 @@ export function listen(act) {
     .querySelector("dl")
     .replaceChildren(
       ...table.flatMap(({ shown, what, between = " " }) => [
-        make("dt", {}, ...shown.flatMap((key, index) => (index ? [between, make("kbd", {}, key)] : [make("kbd", {}, key)]))),
+        make(
+          "dt",
+          {},
+          ...shown.flatMap((key, index) => (index ? [between, make("kbd", {}, key)] : [make("kbd", {}, key)])),
+        ),
         make("dd", {}, what),
       ]),
     );

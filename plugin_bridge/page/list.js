@@ -4,7 +4,7 @@ import { colour, fit, make } from "./elements.js";
 import { SMALL, drawPeaks } from "./peaks.js";
 import { channelWord, clock } from "./wording.js";
 
-export const ROW = 38;
+const ROW = 38;
 const AHEAD = 6;
 const SETTLED_MS = 70;
 
@@ -78,7 +78,8 @@ export class SoundList extends EventTarget {
 
   /** Show what was learned of a sound since its row was made: whether its original is really there. */
   renew(item) {
-    for (const row of this.#rows.values()) if (row.sound === item.id) markOriginal(row.querySelector(".original"), item);
+    for (const row of this.#rows.values())
+      if (row.sound === item.id) markOriginal(row.querySelector(".original"), item);
   }
 
   /** Rows that a page key moves by. */
@@ -108,10 +109,7 @@ export class SoundList extends EventTarget {
 
   #draw() {
     const first = Math.max(0, Math.floor(this.box.scrollTop / ROW) - AHEAD);
-    const last = Math.min(
-      this.#items.length,
-      Math.ceil((this.box.scrollTop + this.box.clientHeight) / ROW) + AHEAD,
-    );
+    const last = Math.min(this.#items.length, Math.ceil((this.box.scrollTop + this.box.clientHeight) / ROW) + AHEAD);
     for (const [index, row] of this.#rows) {
       if (index >= first && index < last) continue;
       row.remove();

@@ -10,7 +10,13 @@ export class SlotTable {
     Object.assign(this, { pane, bridge, chosen, said, failed });
     this.names = new Map();
     this.number = make("input", { type: "number", min: 0, max: 127, value: 0, "aria-label": "Slot number" });
-    this.variations = make("input", { type: "number", min: 1, max: 32, value: 4, "aria-label": "Variations on the slot" });
+    this.variations = make("input", {
+      type: "number",
+      min: 1,
+      max: 32,
+      value: 4,
+      "aria-label": "Variations on the slot",
+    });
     this.table = make("tbody");
     pane.append(
       make(
@@ -20,7 +26,11 @@ export class SlotTable {
         make("label", {}, "with", this.variations, "variations"),
         make("button", { type: "button", onclick: () => this.#put() }, "Assign this sound"),
       ),
-      make("p", { className: "honest" }, "Instruments, patches and scripts play slots 0 to 127 by number: the LV2 player, Pure Data, Godot."),
+      make(
+        "p",
+        { className: "honest" },
+        "Instruments, patches and scripts play slots 0 to 127 by number: the LV2 player, Pure Data, Godot.",
+      ),
       make("table", {}, this.table),
     );
   }
@@ -60,7 +70,11 @@ export class SlotTable {
       make("td", {}, `Slot ${slot}`),
       make("td", {}, `${this.names.get(ids[0]) ?? ids[0]}${more}`),
       make("td", {}, plural(variations, "variation")),
-      make("td", { className: "number" }, make("button", { type: "button", onclick: clear, "aria-label": `Empty slot ${slot}` }, "Empty")),
+      make(
+        "td",
+        { className: "number" },
+        make("button", { type: "button", onclick: clear, "aria-label": `Empty slot ${slot}` }, "Empty"),
+      ),
     );
   }
 

@@ -7,13 +7,11 @@ const ROOM_BYTES = 192e6;
 const PATIENCE = 20;
 
 /** One sound's samples at the deck's rate; `ready` of `frames` have arrived. */
-export class Take {
+class Take {
   channels = [];
   frames = 0;
   ready = 0;
   whole = false;
-  seed = null;
-  profile = "";
   level = null;
 
   constructor(key) {
@@ -36,12 +34,12 @@ export class Take {
 }
 
 /** Where the samples of a sound under these parameters are had. */
-export function audioUrl(id, { q, rate, profile, seed, group }, format = "wav") {
+export function audioUrl(id, { q, rate, profile, seed, group }) {
   const query = new URLSearchParams({ q, bits: "32f", rate });
   if (profile) query.set("profile", profile);
   if (seed != null) query.set("seed", seed);
   if (group) query.set("group", group);
-  return `/v1/sounds/${encodeURIComponent(id)}/audio.${format}?${query}`;
+  return `/v1/sounds/${encodeURIComponent(id)}/audio.wav?${query}`;
 }
 
 export class Takes {
@@ -68,8 +66,6 @@ export class Takes {
     if (known) return known;
     const take = new Take(key);
     const response = await this.#patiently(url, signal);
-    take.seed = Number(response.headers.get("X-Spresso-Seed") ?? NaN);
-    take.profile = response.headers.get("X-Spresso-Profile") ?? "";
     const wave = new WaveReader();
     const reader = response.body.getReader();
     try {

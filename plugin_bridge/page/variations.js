@@ -4,7 +4,7 @@ import { wasAborted } from "./bridge.js";
 import { colour, fit, make } from "./elements.js";
 import { SMALL, drawPeaks, outline } from "./peaks.js";
 
-export const CARDS = 9;
+const CARDS = 9;
 const SEEDS = 2 ** 31;
 
 /** The first card is the take that everybody hears first; the others are re-rolled. Calls `play(card)`. */

@@ -168,7 +168,9 @@ export class Views extends EventTarget {
       }
       if (!have) continue;
       pen.clearRect(0, top + 1, have, room - 1);
-      const drawn = (channels.length > 2 ? channels : [channels[lane]]).map((all) => all.subarray(this.first, this.last));
+      const drawn = (channels.length > 2 ? channels : [channels[lane]]).map((all) =>
+        all.subarray(this.first, this.last),
+      );
       const shape = outline(drawn, Math.max(0, this.#take.ready - this.first), columns);
       const box = { top, width: Math.ceil(have), of: width, height: room };
       drawPeaks(pen, shape, { ...box, gain: this.gain, fill: colour(this.side) });

@@ -38,7 +38,7 @@ export class WaveReader {
     if (all.length < 12) return 0;
     if (word(0) !== "RIFF" || word(8) !== "WAVE") throw new Error("not a WAV file");
     let format = null;
-    for (let at = 12; at + 8 <= all.length; ) {
+    for (let at = 12; at + 8 <= all.length;) {
       const size = view.getUint32(at + 4, true);
       if (word(at) === "data") {
         if (!format) throw new Error("a WAV file without a format");

@@ -11,7 +11,7 @@ export function clock(seconds, digits = seconds < 10 ? 2 : seconds < 60 ? 1 : 0)
     : `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest}`;
 }
 
-export const CHANNELS = { 1: "mono", 2: "stereo", 6: "5.1", 8: "7.1" };
+const CHANNELS = { 1: "mono", 2: "stereo", 6: "5.1", 8: "7.1" };
 export const channelWord = (number) => CHANNELS[number] ?? `${number} ch`;
 export const kilohertz = (rate) => `${Number((rate / 1000).toFixed(3))} kHz`;
 export const bitRate = (kbps) => (kbps == null ? "" : `${kbps.toFixed(kbps < 1 ? 2 : 1)} kbit/s`);
@@ -19,7 +19,11 @@ export const decibels = (gain) => `${gain >= 0 ? "+" : "−"}${Math.abs(gain).to
 export const plural = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 
 export function bytes(number) {
-  for (const [unit, size] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
+  for (const [unit, size] of [
+    ["GB", 1e9],
+    ["MB", 1e6],
+    ["kB", 1e3],
+  ]) {
     if (number >= size) return `${(number / size).toFixed(number < 10 * size ? 1 : 0)} ${unit}`;
   }
   return `${number} B`;

@@ -37,7 +37,8 @@ export class Work {
       const work = await this.bridge.json("/v1/work");
       const left = (work.queued ?? 0) + (work.running ?? 0);
       const parts = [];
-      if (left) parts.push(`Catalog: ${plural(left, "job")} left${work.eta_s ? `, about ${duration(work.eta_s)}` : ""}`);
+      if (left)
+        parts.push(`Catalog: ${plural(left, "job")} left${work.eta_s ? `, about ${duration(work.eta_s)}` : ""}`);
       if (work.failed) parts.push(`${work.failed} failed`);
       byId("work").textContent = parts.join(", ");
       byId("work").title = (work.hindrances ?? []).join("\n");
