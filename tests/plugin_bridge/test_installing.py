@@ -38,7 +38,9 @@ def test_what_a_client_of_ours_names_is_there(client: Client, tmp_path: Path) ->
 def test_clients_of_ours_have_a_page() -> None:
     pages = CLIENTS.parents[1] / "docs" / "how-to"
     for client in clients():
-        assert (pages / f"bridge-{client.name}.md").is_file(), client.name
+        # an add-on for an older version of a program stands on the page of that program
+        names = (client.name, client.name.rstrip("0123456789"))
+        assert any((pages / f"bridge-{name}.md").is_file() for name in names), client.name
 
 
 def test_files_arrive_and_are_left_alone_when_they_are_the_same(tmp_path: Path) -> None:
