@@ -6,6 +6,7 @@ may (1 GB at least); a killed server's results are removed by the next one.
 
 import asyncio
 import hashlib
+import logging
 import os
 import secrets
 import shutil
@@ -38,6 +39,8 @@ ABANDONED_S = 86_400.0
 RESULT = "result.zip"
 ENDED = ("done", "failed", "cancelled")
 T = TypeVar("T")
+
+log = logging.getLogger("spresso.bridge")
 
 
 @dataclass
@@ -247,8 +250,13 @@ class Exports:
             export.state, export.error = "failed", _told(error)
         except OSError as error:
             export.state, export.error = "failed", _told(writing_fault(export.folder, error))
+        except Exception:
+            log.exception("a batch failed")
+            export.state = "failed"
+            export.error = {"code": "internal", "detail": "the batch failed", "hint": "The bridge's log says why."}
         finally:
             export.ended_at = self._clock()
+            asyncio.get_running_loop().call_later(KEPT_S + 1, self.forget_old)
             if export.state != "done":
                 _remove(export)
             else:

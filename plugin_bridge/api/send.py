@@ -1,8 +1,11 @@
 """`POST /v1/send/{target}`: put takes straight into a program that runs and can be told to import files."""
 
 import asyncio
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from plugin_bridge.wanted import Item, sound_of, takes_of
 from spresso_assets.errors import SpressoError
 
 MAX_ITEMS = 64
+ABANDONED_S = 86_400.0
 Send = Callable[[list[Path], float | None, str | None], list[dict[str, Any]]]
 
 
@@ -65,7 +69,7 @@ def router(bridge: Bridge) -> APIRouter:
             )
         takes = await asyncio.to_thread(takes_of, bridge, request.items)
         folder = bridge.settings.cache_dir / "send"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(_swept, folder)
         with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as name:
             files = [await _written(bridge, Path(name), take) for take in takes]
             told = await asyncio.to_thread(TARGETS[target], files, request.position_s, request.track)
@@ -78,6 +82,15 @@ def router(bridge: Bridge) -> APIRouter:
         return {"placed": [{**known, **one} for known, one in zip(about, placed, strict=True)]}
 
     return routes
+
+
+def _swept(folder: Path) -> None:
+    """Make the folder, and remove what a killed bridge left in it a day ago or earlier."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for former in folder.iterdir():
+        with suppress(OSError):
+            if time.time() - former.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(former)
 
 
 async def _written(bridge: Bridge, folder: Path, take: Take) -> Path:

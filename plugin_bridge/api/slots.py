@@ -79,7 +79,9 @@ def router(bridge: Bridge) -> APIRouter:
         given = params.model_dump(include=set(TakeParams.model_fields), exclude_unset=True)
         wanted = TakeParams(**{"q": held.q, "profile": held.profile, "variation": variation, **given})
         take = await asyncio.to_thread(bridge.renderer.take, uid, wanted)
-        return sound_response(request, bridge.renderer, take)
+        answer = sound_response(request, bridge.renderer, take)
+        answer.headers["cache-control"] = "private, no-cache"  # the address stays, what lies on the slot changes
+        return answer
 
     return routes
 

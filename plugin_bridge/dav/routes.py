@@ -22,6 +22,7 @@ from spresso_assets.errors import ExitCode, SpressoError
 ANSWERED = ("OPTIONS", "PROPFIND", "GET", "HEAD")
 REFUSED = ("PUT", "POST", "PATCH", "DELETE", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "PROPPATCH")
 ALLOW = {"allow": ", ".join(ANSWERED)}
+ASK_AGAIN = {"cache-control": "private, no-cache"}
 XML = 'application/xml; charset="utf-8"'
 
 
@@ -57,10 +58,12 @@ def router(bridge: Bridge) -> APIRouter:
         if request.method == "PROPFIND":
             base = "/".join(map(quoted, f"/dav/{token}/{path}".rstrip("/").split("/")))
             body = await run_in_threadpool(multistatus, _resources(base, found, deep=depth == "1"))
-            return Response(body, 207, {"cache-control": "no-cache"}, media_type=XML)
+            return Response(body, 207, ASK_AGAIN, media_type=XML)
         if isinstance(found, Folder):
             return _listing(found)
-        return sound_response(request, bridge.renderer, found.take, priority=Priority.FILE)
+        answer = sound_response(request, bridge.renderer, found.take, priority=Priority.FILE)
+        answer.headers.update(ASK_AGAIN)  # the address stays, the sound may be encoded anew
+        return answer
 
     return routes
 
@@ -83,7 +86,7 @@ def _of_file(href: str, entry: FileEntry) -> Resource:
 def _listing(folder: Folder) -> Response:
     """A folder for programs that speak no WebDAV: one name a line, ready to be put behind the folder's address."""
     names = [*(f"{quoted(name)}/" for name in folder.folders), *(quoted(entry.name) for entry in folder.files)]
-    return PlainTextResponse("".join(f"{name}\n" for name in names), headers={"cache-control": "no-cache"})
+    return PlainTextResponse("".join(f"{name}\n" for name in names), headers=ASK_AGAIN)
 
 
 def _nothing_there() -> SpressoError:

@@ -277,11 +277,14 @@ def test_what_a_killed_server_left_is_removed_and_what_a_living_one_has_is_not(
     asyncio.run(run())
 
 
-def test_a_full_disk_ends_the_batch_with_its_code(
-    catalog: Catalog, take: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("fault", "code"), [(OSError(28, os.strerror(28)), "disk_full"), (ZeroDivisionError(), "internal")]
+)
+def test_whatever_happens_a_batch_ends_and_says_why(
+    catalog: Catalog, take: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, code: str
 ) -> None:
     def full(*args: Any, **options: Any) -> None:
-        raise OSError(28, os.strerror(28))
+        raise fault
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
 
@@ -291,7 +294,7 @@ def test_a_full_disk_ends_the_batch_with_its_code(
         made, _ = exports(catalog, tmp_path, renderer)
         export = made.begin([take(1)], "wav")
         await until(export, "failed", "done")
-        assert export.state == "failed" and export.error is not None and export.error["code"] == "disk_full"
+        assert export.state == "failed" and export.error is not None and export.error["code"] == code
         assert not export.folder.exists()
         await made.close()
 

@@ -41,6 +41,7 @@ def test_sounds_on_a_slot_and_their_takes(client: httpx2.Client, bridge_catalog:
         assert served.headers["x-spresso-seed"] == str(take["seed"]) and len(served.content) == take["bytes"]
         assert served.content == client.get(take["audio_url"]).content, "the slot's quality is part of its addresses"
     first = client.get("/v1/slots/36/audio.wav").content
+    assert "immutable" not in client.head("/v1/slots/36/audio.wav").headers["cache-control"], "slots change"
     assert client.get("/v1/slots/36/audio.wav", params={"take": 4}).content == first, "takes begin again"
     assert client.head("/v1/slots/36/audio.wav").headers["content-length"] == str(len(first))
     small = client.get("/v1/slots/36/audio.wav", params={"take": 1, "bits": "32f", "rate": 44_100})
