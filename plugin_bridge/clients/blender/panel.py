@@ -25,9 +25,9 @@ class SpressoSound(bpy.types.PropertyGroup):
     duration_s: bpy.props.FloatProperty()  # type: ignore[valid-type]
 
 
-def search_on_enter() -> None:
-    """Called by Blender when the query was changed. A script that sets it presses the button itself."""
-    if not bpy.app.background:
+def search_on_enter(mine: Any, context: Any) -> None:
+    """Called by Blender when the query was changed. A script has no window, and presses the button itself."""
+    if context.window is not None and not bpy.app.background:
         bpy.ops.spresso.search("INVOKE_DEFAULT")
 
 
@@ -35,7 +35,7 @@ class SpressoSettings(bpy.types.PropertyGroup):
     """What the panel shows; kept with the window, not in the .blend file."""
 
     query: bpy.props.StringProperty(  # type: ignore[valid-type]
-        name="Search", description="Words, as in `spresso search`; Enter searches", update=lambda *_: search_on_enter()
+        name="Search", description="Words, as in `spresso search`; Enter searches", update=search_on_enter
     )
     sounds: bpy.props.CollectionProperty(type=SpressoSound)  # type: ignore[valid-type]
     chosen: bpy.props.IntProperty()  # type: ignore[valid-type]
@@ -51,6 +51,15 @@ class SpressoSettings(bpy.types.PropertyGroup):
 def settings() -> Any:
     """The panel's settings."""
     return bpy.context.window_manager.spresso
+
+
+def say(text: str) -> None:
+    """Show what came of a button. Blender draws the panel anew only when asked, where no mouse moves over it."""
+    settings().said = text
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == SPRESSO_PT_panel.bl_space_type:
+                area.tag_redraw()
 
 
 def chosen_sound() -> Any:
@@ -104,7 +113,7 @@ class Asking(bpy.types.Operator):
         manager = context.window_manager
         self._timer = manager.event_timer_add(POLL_S, window=context.window)
         manager.modal_handler_add(self)
-        settings().said = "Asking the bridge ..."
+        say("Asking the bridge ...")
         return {"RUNNING_MODAL"}
 
     def modal(self, context: Any, event: Any) -> set[str]:
@@ -128,12 +137,12 @@ class Asking(bpy.types.Operator):
             said = self.apply(context, answer)
         except (BridgeError, strips.StripError, RuntimeError) as error:
             return self._fail(str(error))
-        settings().said = said
+        say(said)
         self.report({"INFO"}, said)
         return {"FINISHED"}
 
     def _fail(self, why: str) -> set[str]:
-        settings().said = why
+        say(why)
         # A warning, not an error: an error would end a script that wants to read `said`.
         self.report({"WARNING"}, why)
         return {"CANCELLED"}
