@@ -29,7 +29,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CANDIDATES", "EntropyTables", "decode_codes", "decode_prefix", "encode_codes", "walk"]
+__all__ = ["CANDIDATES", "Decoder", "Encoder", "EntropyTables", "decode_codes", "decode_prefix", "encode_codes", "walk"]
 
 CANDIDATES = 8  # that are offered at most
 RANK_TOTAL = 256  # sum of the counts that a rank starts from
@@ -97,7 +97,7 @@ class EntropyTables:
 
 def encode_codes(codes_FCM: npt.NDArray[Any], tables: EntropyTables) -> bytes:
     """Codes [F, C, M], each in 0..K-1, M at most that of the tables, as the shortest byte string that says them."""
-    coder = _Encoder()
+    coder = Encoder()
     walk(coder, tables, codes_FCM.shape, codes_FCM.tolist())
     return coder.finish()
 
@@ -189,7 +189,7 @@ def walk(coder: Coder, tables: EntropyTables, shape: tuple[int, ...], codes: lis
     return done
 
 
-class _Encoder:
+class Encoder:
     """Symbols to bytes. The interval is [low, low + range) behind the bytes that are out already."""
 
     def __init__(self) -> None:
