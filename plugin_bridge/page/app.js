@@ -82,7 +82,11 @@ byId("message")
 
 // ---- finding ---------------------------------------------------------------------------------------------------------
 
+let badQuery = false;
+
 results.addEventListener("changed", ({ detail }) => {
+  if (badQuery) byId("message").hidden = true; // it was about a query that has been mended
+  badQuery = false;
   const { items, total, exact } = results;
   byId("count").textContent = `${total.toLocaleString("en")}${exact ? "" : "+"} ${total === 1 ? "sound" : "sounds"}`;
   if (detail.anew) byId("refresh").hidden = true;
@@ -93,7 +97,10 @@ results.addEventListener("changed", ({ detail }) => {
     : "This catalog holds no sounds yet. Fill it with: spresso ingest FOLDER";
   list.show(items, detail.anew);
 });
-results.addEventListener("failed", ({ detail }) => failed(detail));
+results.addEventListener("failed", ({ detail }) => {
+  badQuery = true;
+  failed(detail);
+});
 list.addEventListener("near-end", () => results.next());
 
 peaks.addEventListener("arrived", ({ detail }) => {

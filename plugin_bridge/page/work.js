@@ -16,6 +16,7 @@ export class Work {
   link() {
     const { state } = this.bridge;
     byId("link").dataset.state = state;
+    if (state !== "up") byId("decoding").textContent = "";
     byId("link").querySelector("[role]").textContent =
       state === "up" ? "Connected" : "The bridge does not answer; trying again. Start it with: spresso serve";
   }

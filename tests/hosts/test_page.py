@@ -319,6 +319,9 @@ def test_filters_narrow_and_are_cleared(page: Page) -> None:
     page.fill("#query", "duration:zzz")
     wait_for("the fault", lambda: page.locator("#message").is_visible())
     assert "duration" in page.inner_text("#message")
+    page.fill("#query", "duration:1..")
+    wait_for("the mended query", lambda: page.locator(".row").count() == 2)
+    assert page.locator("#message").is_hidden()
 
 
 def test_an_answer_that_comes_late_does_not_replace_a_newer_one(page: Page) -> None:
