@@ -25,7 +25,7 @@ class Embedder(Protocol):
     """What turns a sound into vectors.
 
     Attributes:
-        name: in records and tables; tells weights apart.
+        name: in records and tables.
         width: entries of a vector.
         whitened: entries have units of their own, so that distances need `Whitening` by the reference set first.
     """
@@ -74,7 +74,9 @@ class YamNet:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise missing(
-                "yamnet", "the interpreter is not installed", "pip install ai-edge-litert, or take 'hand-made'."
+                "yamnet",
+                "the interpreter is not installed",
+                "pip install 'spresso-assets[rivals]', or take 'hand-made'.",
             ) from error
         try:
             with warnings.catch_warnings():
@@ -127,7 +129,7 @@ class Clap:
             from transformers import ClapFeatureExtractor, ClapModel
         except ImportError as error:
             raise missing(
-                "clap", "transformers is not installed", "pip install 'spresso-assets[text]', or take 'hand-made'."
+                "clap", "transformers is not installed", "pip install 'spresso-assets[rivals]', or take 'hand-made'."
             ) from error
         try:
             self._features = ClapFeatureExtractor.from_pretrained(folder, local_files_only=True)

@@ -100,7 +100,8 @@ class Whitening:
         z_WE = (reference_WE - mean_E) / scale_E
         _, singular_K, right_KE = np.linalg.svd(z_WE, full_matrices=False)
         kept = max(1, min(dimensions, len(z_WE) // 4, int((singular_K > 1e-3 * singular_K[0]).sum())))
-        deviation_D = singular_K[:kept] / np.sqrt(max(len(z_WE) - 1, 1))
+        # A single vector has no spread; what is compared with it is then left unscaled.
+        deviation_D = np.where(singular_K[:kept] > 0, singular_K[:kept] / np.sqrt(max(len(z_WE) - 1, 1)), 1.0)
         return cls(mean_E, right_KE[:kept].T / scale_E[:, None] / deviation_D)
 
     def __call__(self, x_WE: Embedding) -> Embedding:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spresso_assets.audio.resample import resample
 from spresso_assets.codec.bitstream import read_header
 from spresso_assets.codec.config import HOP, SAMPLE_RATE
 from spresso_assets.codec.level import LevelMeter, linear_gain
@@ -27,8 +26,9 @@ from spresso_assets.evaluation.points import (
     takes,
 )
 from spresso_assets.evaluation.records import Record, Records, finite, packed
-from spresso_assets.evaluation.sounds import SHORTEST_S, Sound
+from spresso_assets.evaluation.sounds import Sound, unfit
 from spresso_assets.evaluation.summary import SOURCE, Summary, summarise
+from spresso_assets.evaluation.systems import mono48
 from spresso_assets.evaluation.timing import stopwatch
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def measure(
     for sound in sounds:
         if progress is not None:
             progress(done, sound[0])
-        if (fault := _unfit(sound)) is not None:
+        if (fault := unfit(sound)) is not None:
             if skip is not None:
                 skip(sound[0], fault)
             continue
@@ -107,21 +107,12 @@ def conditions(codec: SPresso, seed: int, seconds: float | None = None) -> dict[
     }
 
 
-def _unfit(sound: Sound) -> SpressoError | None:
-    name, audio_CN, rate = sound
-    if audio_CN.shape[1] < SHORTEST_S * rate:
-        return SpressoError(f"{name} is shorter than 50 ms", code="too_short")
-    meter = LevelMeter()
-    meter.add(audio_CN.mean(0, keepdims=True))
-    return SpressoError(f"{name} is silent", code="silent_sound") if meter.silent else None
-
-
 def _measure_sound(
     bench: _Bench, sound: Sound, before: Sound | None, points: Sequence[Point], store: Records
 ) -> Iterator[Record]:
     """What is still missing of one sound."""
     name, audio_CN, rate = sound
-    reference_N = _mono48(audio_CN, rate)
+    reference_N = mono48(audio_CN, rate)
     if before is None:
         points = [p for p in points if p.method != OTHER_SOUND]
     against_paper = {p.profile for p in points if p.method == CODEC and p.quality == REFERENCE_QUALITY}
@@ -192,10 +183,6 @@ def _by_source(decoded_N: Mono, ideal_N: Mono, reference_N: Mono) -> tuple[Mono,
     return aligned(decoded_N, reference_N)[0], aligned(ideal_N, reference_N)[0]
 
 
-def _mono48(audio_CN: Mono, rate: int) -> Mono:
-    return resample(audio_CN.mean(0, keepdims=True), rate, SAMPLE_RATE)[0]
-
-
 class _Bench:
     """The codec with a stopwatch, and the decoders that bound it from above and below."""
 
@@ -219,7 +206,7 @@ class _Bench:
         times: Record = {}
         with stopwatch(times, "decode"):
             audio_CN, rate = self.codec.decode(payload, None if take is None else self.seed + take, steps, name)
-        return _mono48(audio_CN, rate), times
+        return mono48(audio_CN, rate), times
 
     def evaluations(self, quality: str) -> int:
         return evaluations(quality, self.codec.config.student)
@@ -244,7 +231,7 @@ class _Bench:
 
     def other_sound(self, payload: bytes, other: Sound, reference_N: Mono, point: Point) -> Mono:
         """The code of ``other``, repeated to the length of the reference, decoded at the reference's level."""
-        other_n = _mono48(other[1], other[2])
+        other_n = mono48(other[1], other[2])
         looped_N = np.resize(other_n, len(reference_N))
         stream = self.codec.encode(looped_N[None], SAMPLE_RATE, point.profile)
         decoded_N = self.decode(stream, point.quality)[0]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spresso_assets.audio.read import iter_blocks, open_sound
+from spresso_assets.codec.level import LevelMeter
 from spresso_assets.errors import ExitCode, SpressoError
 
 MANIFEST = "manifest.csv"
@@ -60,6 +61,16 @@ def _listed(manifest: Path, split: str) -> list[str]:
             hint="It needs the columns path and split; --split all measures the folder without it.",
             exit_code=ExitCode.USAGE,
         ) from error
+
+
+def unfit(sound: Sound) -> SpressoError | None:
+    """Why a sound says nothing of quality; None if it does."""
+    name, audio_CN, rate = sound
+    if audio_CN.shape[1] < SHORTEST_S * rate:
+        return SpressoError(f"{name} is shorter than 50 ms", code="too_short")
+    meter = LevelMeter()
+    meter.add(audio_CN.mean(0, keepdims=True))
+    return SpressoError(f"{name} is silent", code="silent_sound") if meter.silent else None
 
 
 def read_sounds(

@@ -40,6 +40,11 @@ def test_few_vectors_get_few_dimensions() -> None:
     assert Whitening.of(few)(few).shape == (20, 5)
 
 
+def test_a_single_vector_whitens_without_infinities() -> None:
+    one = np.random.default_rng(0).standard_normal((1, 205))
+    assert np.isfinite(Whitening.of(one)(one + 1)).all()
+
+
 def test_frechet_distance_of_gaussians() -> None:
     rng = np.random.default_rng(0)
     base = rng.standard_normal((4000, 3))

@@ -1,0 +1,143 @@
+"""What a codec has to offer to be compared, and how a sound is carried through it.
+
+Everything is compared in mono: a system that codes two channels would spend bits on what the figures do not see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spresso_assets.audio.resample import resample
+from spresso_assets.codec.config import SAMPLE_RATE
+from spresso_assets.errors import SpressoError
+from spresso_assets.evaluation.timing import peak_memory, stopwatch
+
+Audio = NDArray[np.float32]
+
+
+class RatePoint(Protocol):
+    """An operating point: its name, and its nominal rate in kbit/s."""
+
+    @property
+    def name(self) -> str:
+        """As in tables."""
+        ...
+
+    @property
+    def kbps(self) -> float:
+        """By which `System.encode` is told the point."""
+        ...
+
+
+class System(Protocol):
+    """A codec behind one interface.
+
+    Attributes:
+        name: one word.
+        sample_rate: hertz, of what goes in and comes out.
+        channels: channel counts that it takes.
+    """
+
+    name: str
+    sample_rate: int
+    channels: Sequence[int]
+
+    def points(self) -> Sequence[RatePoint]:
+        """Its operating points."""
+        ...
+
+    def encode(self, audio_CN: Audio, kbps: float) -> bytes:
+        """[C, N] at the nominal rate of a point -> everything that `decode` needs."""
+        ...
+
+    def decode(self, data: bytes) -> Audio:
+        """-> [C, N], of the length that went in."""
+        ...
+
+
+@runtime_checkable
+class Varied(Protocol):
+    """A system that makes another sound of one stream with another seed."""
+
+    def decode_take(self, data: bytes, take: int) -> Audio:
+        """Take 0 is what ``decode`` gives."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A system at one of its points."""
+
+    system: System
+    point: str
+    kbps: float
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells rows apart."""
+        return self.system.name, self.point
+
+
+def entries(systems: Iterable[System], max_kbps: float | None = None) -> list[Entry]:
+    """Every system at every point up to a nominal rate, in the order given, low rates first."""
+    return [
+        Entry(system, point.name, point.kbps)
+        for system in systems
+        for point in sorted(system.points(), key=lambda p: p.kbps)
+        if max_kbps is None or point.kbps <= max_kbps
+    ]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What came of a sound in a system: the decode as mono 48 kHz, the bytes between, and what it cost."""
+
+    decoded_N: Audio
+    data: bytes
+    cost: dict[str, Any]
+
+
+def mono48(audio_CN: Audio, rate: int) -> Audio:
+    """The mean of the channels at 48 kHz, in which all is compared."""
+    return resample(audio_CN.mean(0, keepdims=True), rate, SAMPLE_RATE)[0]
+
+
+def carry(entry: Entry, reference_N: Audio, takes: int = 1) -> tuple[Passage, list[Audio]]:
+    """Encode and decode mono 48 kHz sound; conversions to and from the system's rate are not timed.
+
+    Returns:
+        what came of it, and ``takes - 1`` more decodes where the system can vary.
+
+    Raises:
+        SpressoError: ``system_length`` if a decode has another length than what went in; what the system raises.
+    """
+    system = entry.system
+    given_CN = resample(reference_N[None], SAMPLE_RATE, system.sample_rate)
+    if 1 not in system.channels:
+        given_CN = np.repeat(given_CN, min(system.channels), axis=0)
+    cost: dict[str, Any] = {}
+    with peak_memory(cost, "encode"), stopwatch(cost, "encode"):
+        data = system.encode(given_CN, entry.kbps)
+    with peak_memory(cost, "decode"), stopwatch(cost, "decode"):
+        found_CN = system.decode(data)
+    decoded_N = _checked(entry, found_CN, given_CN.shape[1])
+    more: list[Audio] = []
+    if takes > 1 and isinstance(system, Varied):
+        more = [_checked(entry, system.decode_take(data, n), given_CN.shape[1]) for n in range(1, takes)]
+    return Passage(decoded_N, data, cost), more
+
+
+def _checked(entry: Entry, found_CN: Audio, samples: int) -> Audio:
+    if found_CN.ndim != 2 or found_CN.shape[1] != samples or not np.isfinite(found_CN).all():
+        shape = "x".join(map(str, found_CN.shape))
+        raise SpressoError(
+            f"'{entry.system.name}' gave {shape} samples, or such as are no numbers, for {samples}",
+            code="system_length",
+            hint="A system has to give back as many samples as it was given; this point is left out for this sound.",
+        )
+    return mono48(np.asarray(found_CN, np.float32), entry.system.sample_rate)
