@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from plugin_bridge.discovery import Discovery, publish, read
 from spresso_assets.cli.main import main
@@ -99,6 +101,22 @@ def test_only_this_machine_can_reach_it(running_bridge: Running) -> None:
         if not str(address).startswith("127.0.0.1"):
             with pytest.raises(OSError):
                 socket.create_connection((address, running_bridge.port), timeout=5).close()
+
+
+def test_small_answers_do_not_wait_for_an_acknowledgement(
+    bridge_catalog: FilledCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections: list[socket.socket] = []
+    made = H11Protocol.connection_made
+
+    def noted(self: H11Protocol, transport: asyncio.Transport) -> None:
+        connections.append(transport.get_extra_info("socket"))
+        made(self, transport)
+
+    monkeypatch.setattr(H11Protocol, "connection_made", noted)
+    with running(bridge_catalog, tmp_path) as served:
+        assert served.client.get("/v1/health").status_code == 200
+        assert [one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in connections] == [1]
 
 
 def test_a_port_in_use_is_said(bridge_catalog: FilledCatalog, tmp_path: Path) -> None:
