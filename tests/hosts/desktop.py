@@ -158,8 +158,10 @@ class Desktop:
         """A command of xdotool."""
         subprocess.run(["xdotool", *words], env=self.env, check=True, timeout=20)
 
-    def drag(self, start: tuple[int, int], end: tuple[int, int], steps: int = 20) -> None:
-        """Press at one place, go to another in small steps as a hand does, let go.
+    def drag(
+        self, start: tuple[int, int], end: tuple[int, int], hold: Callable[[], object] = lambda: True, steps: int = 20
+    ) -> None:
+        """Press at one place, go to another in small steps as a hand does, hold there until something is so, let go.
 
         Programs begin a drag after a few pixels of movement and look at what hovers over them again and again: one
         jump would be over before they knew.
@@ -169,6 +171,9 @@ class Desktop:
             x = start[0] + (end[0] - start[0]) * n // steps
             y = start[1] + (end[1] - start[1]) * n // steps
             self.act("mousemove", str(x), str(y), "sleep", "0.03")
+        wait_for("what the hand holds for", hold)
+        for x in (end[0] + 1, end[0]):
+            self.act("sleep", "0.3", "mousemove", str(x), str(end[1]))
         self.act("sleep", "0.3", "mouseup", "1")
 
     def screenshot(self, file: Path) -> None:
@@ -176,10 +181,10 @@ class Desktop:
         width, height, rows = self._pixels()
         write_png(file, width, height, b"".join(b"\0" + row for row in rows))
 
-    def colours(self, x: int, y: int, width: int, height: int) -> int:
-        """How many colours a part of the screen has: 1 where nothing is drawn."""
+    def shows(self, colour: str, x: int, y: int, width: int, height: int) -> bool:
+        """Whether a part of the screen has a pixel of a colour, RRGGBB."""
         rows = self._pixels()[2][y : y + height]
-        return len({row[3 * n : 3 * n + 3] for row in rows for n in range(x, x + width)})
+        return any(row[3 * n : 3 * n + 3] == bytes.fromhex(colour) for row in rows for n in range(x, x + width))
 
     def _pixels(self) -> tuple[int, int, list[bytes]]:
         """Width, height, and the rows of the screen as RGB."""

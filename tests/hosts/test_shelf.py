@@ -20,6 +20,7 @@ pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed (pip i
 
 SHELF = (470, 640)  # the size of the window
 ROW_1 = (120, 75)  # a place in the first row
+CHOSEN = "2f5f9e"
 START = "import sys; from spresso_assets.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -38,34 +39,29 @@ class ShelfWindow:
         desktop.start(*command, env={**bridge.environment, "XDG_STATE_HOME": str(desktop.folder / "state")})
         self.window = desktop.window("^spresso shelf$", 60)
         desktop.place(self.window, 1700 - SHELF[0] - 10, 40, *SHELF)
+        wait_for("a chosen row", lambda: desktop.shows(CHOSEN, *self.at(ROW_1), 40, 10), 60)
 
     def at(self, place: tuple[int, int]) -> tuple[int, int]:
         return self.desktop.at(self.window, *place)
 
-    def drag_first_to(self, target: tuple[int, int]) -> None:
-        self.desktop.drag(self.at(ROW_1), target)
-
-
-def new_file(folder: Path, before: set[Path]) -> Path:
-    """The one sound that came into a folder."""
-    (file,) = set(folder.glob("*.wav")) - before
-    return file
+    def drag_first_to(self, target: tuple[int, int], folder: Path) -> Path:
+        """Drag the first row somewhere; the hand waits there until the file is written, and returns it."""
+        before = set(folder.glob("*.wav"))
+        self.desktop.drag(self.at(ROW_1), target, lambda: set(folder.glob("*.wav")) - before)
+        return (set(folder.glob("*.wav")) - before).pop()
 
 
 def test_a_drag_into_audacity_is_a_clip_there(desktop: Desktop, running_bridge: Running, tmp_path: Path) -> None:
     needs("audacity")
     if module() is None:
         pytest.skip("Audacity came without mod-script-pipe, by which the test looks into it")
-    before = set(running_bridge.place_folder.glob("*.wav"))
     audacity = AudacityProgram(desktop, tmp_path)
     audacity.start()
     desktop.place(audacity.project, 0, 0, 1180, 850)
     shelf = ShelfWindow(desktop, running_bridge, "rusty")
-    wait_for("the outline of the first row", lambda: desktop.colours(*shelf.at((20, 70)), 200, 14) > 2)
     desktop.screenshot(tmp_path / "before.png")
-    shelf.drag_first_to((600, 500))
+    file = shelf.drag_first_to((600, 500), running_bridge.place_folder)
     (clip,) = wait_for("a clip in Audacity", audacity.clips)
-    file = new_file(running_bridge.place_folder, before)
     sound = soundfile.info(file)
     assert clip["end"] - clip["start"] == pytest.approx(sound.frames / sound.samplerate, abs=1e-4)
     desktop.screenshot(tmp_path / "after.png")
@@ -75,16 +71,13 @@ def test_a_drag_onto_a_track_of_ardour_is_a_region_there(
     desktop: Desktop, running_bridge: Running, tmp_path: Path
 ) -> None:
     needs("ardour")
-    before = set(running_bridge.place_folder.glob("*.wav"))
     ardour, session = ArdourProgram(desktop, tmp_path, running_bridge.environment), tmp_path / "scene"
     ardour.new_session(session, "scene", "SFX")
     ardour.start(str(session))
     window = desktop.window("^scene - Ardour$", 90)
     desktop.place(window, 0, 0, 1180, 850)
-    shelf = ShelfWindow(desktop, running_bridge, "rusty")
-    wait_for("the outline of the first row", lambda: desktop.colours(*shelf.at((20, 70)), 200, 14) > 2)
-    shelf.drag_first_to((700, 400))
-    file = wait_for("the file", lambda: set(running_bridge.place_folder.glob("*.wav")) - before).pop()
+    shelf = ShelfWindow(desktop, running_bridge, "creak")
+    file = shelf.drag_first_to((700, 400), running_bridge.place_folder)
     copies = session / "interchange"
     wait_for("Ardour's copy", lambda: list(copies.rglob(f"{file.stem}*.wav")))
     desktop.screenshot(tmp_path / "after.png")
