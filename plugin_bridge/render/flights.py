@@ -126,6 +126,11 @@ class Reader:
             yield first, await self.read(first, stop)
             first = stop
 
+    @property
+    def is_superseded(self) -> bool:
+        """Whether `supersede` was called."""
+        return self._error is not None
+
     def supersede(self) -> None:
         """Give up: a newer audition of the same group has come."""
         self._error = SpressoError(

@@ -207,9 +207,13 @@ class Renderer:
         loop = self._begin()
         if (sound := self.ram.get(take.key)) is not None:
             return Flight.landed(take, sound, loop)
-        if take.key not in self._flights and (found := await asyncio.to_thread(self._from_disk, take)) is not None:
-            self.ram.put(take.key, found, found.ram_bytes)
-            return Flight.landed(take, found, loop)
+        if take.key not in self._flights:
+            found = await asyncio.to_thread(self._from_disk, take)
+            if (sound := self.ram.get(take.key)) is not None:  # decoded meanwhile
+                return Flight.landed(take, sound, loop)
+            if found is not None:
+                self.ram.put(take.key, found, found.ram_bytes)
+                return Flight.landed(take, found, loop)
         if (flight := self._flights.get(take.key)) is not None:
             self._queue.hurry(flight, priority)
             return flight
@@ -278,4 +282,4 @@ class Reading:
 
     async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         assert self._reader is not None
-        self._renderer._leave(self._reader, self._group, satisfied=kind is None)
+        self._renderer._leave(self._reader, self._group, satisfied=kind is None and not self._reader.is_superseded)

@@ -28,12 +28,12 @@ FORMS = [
 
 
 class Counting(LocalDecoder):
-    """The real decoder; counts its decodes, and can be held before any block."""
+    """The real decoder; notes the seeds of its decodes and of their blocks, and can be held before any block."""
 
     def __init__(self, load_codec: Callable[[], Any]) -> None:
         super().__init__(load_codec)
         self.begun: list[int] = []
-        self.blocks_given = 0
+        self.given: list[int] = []
         self.free = threading.Event()
         self.free.set()
         self.cut: int | None = None
@@ -44,7 +44,7 @@ class Counting(LocalDecoder):
         for whole in super().blocks(take, between):
             step = self.cut or whole.shape[1]
             for at in range(0, whole.shape[1], step):
-                self.blocks_given += 1
+                self.given.append(take.seed)
                 yield whole[:, at : at + step]
                 assert self.free.wait(30)
                 if self.fail:
@@ -226,7 +226,7 @@ def test_the_header_comes_before_the_sound_is_decoded(bridge_catalog: FilledCata
             received = next(chunks)
             while len(received) < 4096 + 10_000 * 6:  # the first block, while the second one is not made yet
                 received += next(chunks)
-            assert decoder.blocks_given == 1
+            assert len(decoder.given) == 1
             decoder.free.set()
             rest = b"".join(chunks)
         assert len(received) + len(rest) == int(got.headers["content-length"])
@@ -249,11 +249,11 @@ def test_a_client_that_goes_away_ends_its_decode(bridge_catalog: FilledCatalog, 
                 f"Authorization: Bearer {served.token}\r\n\r\n".encode()
             )
             assert connection.recv(16).startswith(b"HTTP/1.1 200")
-            until(lambda: decoder.blocks_given == 1)
+            until(lambda: len(decoder.given) == 1)
         until(lambda: not served.bridge.renderer._flights)  # the server has seen that nobody listens
         decoder.free.set()
         until(lambda: served.bridge.renderer.counts()["running"] == 0)
-        assert decoder.blocks_given <= 2
+        assert len(decoder.given) <= 2
         assert len(served.client.get(rain).content) == int(served.client.head(rain).headers["content-length"])
 
 
@@ -264,7 +264,7 @@ def test_the_newest_audition_of_a_group_ends_the_older_one(
         decoder.cut = 1000
         decoder.free.clear()
         with served.client.stream("GET", rain, params={"group": "page"}) as older:
-            until(lambda: decoder.blocks_given == 1)
+            until(lambda: len(decoder.given) == 1)
             answers: list[httpx2.Response] = []
             flac = rain.replace(".wav", ".flac")
             waiting = threading.Thread(
@@ -283,6 +283,7 @@ def test_the_newest_audition_of_a_group_ends_the_older_one(
                 older.read()
         assert [answer.status_code for answer in answers] == [409, 200]
         assert answers[0].json()["code"] == "superseded"
+        assert decoder.given.count(int(older.headers["x-spresso-seed"])) <= 2 and decoder.given.count(6) == 96
     assert caplog.records == []  # nothing went wrong
 
 
@@ -311,7 +312,7 @@ def test_a_full_queue_answers_429(bridge_catalog: FilledCatalog, tmp_path: Path,
                 f"Authorization: Bearer {served.token}\r\n\r\n".encode()
             )
             connections.append(connection)
-            until(lambda: len(served.bridge.renderer._flights) == len(connections) and decoder.blocks_given == 1)
+            until(lambda: len(served.bridge.renderer._flights) == len(connections) and len(decoder.given) == 1)
         refused = served.client.get(rain, params={"seed": 3})
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_decodes")
         assert int(refused.headers["retry-after"]) >= 1
