@@ -74,7 +74,7 @@ host dbus dbus-run-session dbus-x11 "programs that want a session bus"
 host audacity audacity audacity "drags from the shelf, the Audacity adapter"
 host chromium chromium chromium "the web page, the hostile page"
 if [ "$which_set" = all ]; then
-    host ardour ardour ardour "the Ardour script, drags into Ardour"
+    host ardour ardour ardour "the Ardour script, drags into Ardour, the LV2 plugin there"
     host blender blender "blender python3-numpy" "the Blender add-on"
 fi
 

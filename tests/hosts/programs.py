@@ -11,6 +11,7 @@ import pytest
 PACKAGES = {
     "audacity": "audacity",
     "ardour": "ardour",
+    "ardour7-lua": "ardour",
     "blender": "blender",
     "cadaver": "cadaver",
     "chromium": "chromium",

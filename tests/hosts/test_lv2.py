@@ -771,3 +771,61 @@ def turtle(state: str, slot: int) -> str:
         <urn:spresso:slot#inSlot> "{slot}"^^xsd:int
     ] .
 """
+
+
+# --- in Ardour, without a screen -----------------------------------------------------------------------------------
+
+
+READY_LUA = """
+local until_time = os.time() + {patience}
+repeat
+  sleep(1)
+  status, loaded = ARDOUR.LuaAPI.get_processor_param(p, 6, true), ARDOUR.LuaAPI.get_processor_param(p, 7, true)
+until (status == {ready} and loaded == {loaded}) or os.time() > until_time
+print("READY", ARDOUR.LuaAPI.get_processor_param(p, 0, true), status, loaded)
+"""
+MAKE_LUA = """
+AudioEngine:set_backend("None (Dummy)", "Unit-Test", "")
+s = create_session("{session}", "film", 48000)
+s:new_audio_track(2, 2, nil, 1, "SFX", ARDOUR.PresentationInfo.max_order, ARDOUR.TrackMode.Normal, true)
+p = ARDOUR.LuaAPI.new_plugin(s, "urn:spresso:slot", ARDOUR.PluginType.LV2, "")
+s:route_by_name("SFX"):add_processor_by_index(p, 0, nil, true)
+ARDOUR.LuaAPI.set_processor_param(p, 0, 9)
+{ready}
+s:save_state("")
+close_session()
+quit()
+"""
+LOAD_LUA = """
+AudioEngine:set_backend("None (Dummy)", "Unit-Test", "")
+p = load_session("{session}", "film"):route_by_name("SFX"):nth_plugin(0)
+{ready}
+quit()
+"""
+
+
+def test_ardour_keeps_the_sounds_in_its_session(
+    builds: Path, running_bridge: Running, bridge_catalog: FilledCatalog, tmp_path: Path
+) -> None:
+    needs("ardour7-lua")
+    client, session = running_bridge.client, tmp_path / "film"
+    steps, door = bridge_catalog.id_of("gravel 02"), bridge_catalog.id_of("Metal door")
+    kept_environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    environment = {**kept_environment, **running_bridge.environment, "HOME": str(tmp_path)}
+
+    def ardour(script: str) -> list[str]:
+        (tmp_path / "script.lua").write_text(script)
+        ready = {**environment, "LV2_PATH": str(builds / "plain")}
+        said = run("ardour7-lua", tmp_path / "script.lua", env=ready, cwd=tmp_path)
+        return [line for line in said.splitlines() if line.startswith("READY")]
+
+    ready = READY_LUA.format(patience=PATIENCE_S, ready=READY, loaded=3)
+    assert client.put("/v1/slots/9", json={"ids": [steps], "variations": 3}).is_success
+    try:
+        assert ardour(MAKE_LUA.format(session=session, ready=ready))[0].split()[-2:] == ["2.0", "3.0"]
+        (state,) = (file for file in session.rglob("state.ttl"))
+        assert state.read_text().count(f"/v1/sounds/{steps}/audio.wav?seed=") == 3
+        assert client.put("/v1/slots/9", json={"ids": [door], "variations": 2}).is_success
+        assert ardour(LOAD_LUA.format(session=session, ready=ready))[0].split()[-2:] == ["2.0", "3.0"]
+    finally:
+        client.delete("/v1/slots/9")
