@@ -1,0 +1,107 @@
+"""All systems by name: what makes each, and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spresso_assets.errors import ExitCode, SpressoError
+from spresso_assets.rivals.interface import Codec
+
+
+@dataclass(frozen=True)
+class System:
+    """One that can be asked for.
+
+    Attributes:
+        about: one line for people.
+        open: makes it, from its folder of weights if it needs one.
+        needs_weights: whether it does.
+    """
+
+    about: str
+    open: Callable[[Path], Codec]
+    needs_weights: bool = True
+
+
+def _classic(name: str) -> Callable[[Path], Codec]:
+    def make(folder: Path) -> Codec:
+        from spresso_assets.rivals.classic import Classic
+
+        return Classic(name)
+
+    return make
+
+
+def _lyra(folder: Path) -> Codec:
+    from spresso_assets.rivals.lyra import Lyra
+
+    return Lyra(folder)
+
+
+def _encodec(folder: Path) -> Codec:
+    from spresso_assets.rivals.encodec import EnCodec
+
+    return EnCodec.load(folder)
+
+
+def _dac(folder: Path) -> Codec:
+    from spresso_assets.rivals.dac import Dac
+
+    return Dac.load(folder)
+
+
+def _adapted(name: str) -> Callable[[Path], Codec]:
+    def make(folder: Path) -> Codec:
+        from spresso_assets.rivals.adapters import Music2Latent, SemantiCodec, StableAudio
+
+        kinds: dict[str, Callable[[Path], Codec]] = {
+            kind.name: kind.load for kind in (SemantiCodec, StableAudio, Music2Latent)
+        }
+        return kinds[name](folder)
+
+    return make
+
+
+SYSTEMS: dict[str, System] = {
+    "opus": System("Opus from 6 kbit/s, libsndfile's encoder, without its container", _classic("opus"), False),
+    "mp3": System("MP3 from 64 kbit/s, libsndfile's encoder", _classic("mp3"), False),
+    "vorbis": System("Ogg Vorbis, libsndfile's encoder", _classic("vorbis"), False),
+    "flac": System("FLAC of 16 bits: nothing is lost but the bits below", _classic("flac"), False),
+    "lyra": System("SoundStream as released with Lyra v2, 3.2 to 9.2 kbit/s, 16 kHz", _lyra),
+    "encodec": System("EnCodec, of transformers", _encodec),
+    "dac": System("Descript Audio Codec, of transformers", _dac),
+    "semanticodec": System("SemantiCodec, 0.34 to 1.35 kbit/s, 16 kHz", _adapted("semanticodec")),
+    "stable-audio": System("autoencoder of Stable Audio Open, continuous", _adapted("stable-audio")),
+    "music2latent": System("Music2Latent, continuous", _adapted("music2latent")),
+}
+
+
+def open_systems(names: Sequence[str], weights: Mapping[str, Path]) -> list[Codec]:
+    """The systems of some names, in their order.
+
+    Args:
+        names: keys of `SYSTEMS`.
+        weights: folders by name.
+
+    Raises:
+        SpressoError: ``unknown_system`` (exit 2); ``rival_missing`` (exit 13) for what needs weights or a package.
+    """
+    for name in [*names, *weights]:
+        if name not in SYSTEMS:
+            raise SpressoError(
+                f"there is no system '{name}'",
+                code="unknown_system",
+                hint=f"Systems: spresso, {', '.join(SYSTEMS)}.",
+                exit_code=ExitCode.USAGE,
+            )
+    for name in names:
+        if SYSTEMS[name].needs_weights and name not in weights:
+            raise SpressoError(
+                f"'{name}' needs a folder of weights",
+                code="rival_missing",
+                hint=f"Name it: --weights {name}=FOLDER.",
+                exit_code=ExitCode.MODEL_MISSING,
+            )
+    return [SYSTEMS[name].open(weights.get(name, Path())) for name in names]
