@@ -464,13 +464,24 @@ def test_closing_does_not_wait_for_a_decode(builds: Path, fake: FakeBridge, tmp_
         done.wait(PATIENCE_S)
 
     fake.instead["/v1/slots/3"] = never
-    with hosted(builds, "asan", fake, tmp_path) as host:
-        host.set(SLOT, 3)
+
+    def until_asked(host: Host) -> None:
         end = time.monotonic() + PATIENCE_S
         while not waiting.wait(0.01):  # what was asked for slot 0 ends first
             host.listen(1)
             assert time.monotonic() < end
-    assert not done.is_set()  # it ended while the bridge still thought
+
+    with hosted(builds, "asan", fake, tmp_path) as host:
+        host.set(SLOT, 3)
+        until_asked(host)
+    with hosted(builds, "asan", fake, tmp_path) as host:
+        waiting.clear()
+        host.set(SLOT, 3)
+        until_asked(host)
+        assert host.say("idle 20") == "ok"  # a host that tells nothing, but runs no more
+        fake.instead.clear()
+        host.until(READY, 4)  # it was only paused
+    assert not done.is_set()  # both ended while the bridge still thought
     done.set()
 
 

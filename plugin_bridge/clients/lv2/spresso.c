@@ -26,6 +26,7 @@
 #define SLOTS 128
 #define RETRY_S 2  /* while something is wrong */
 #define FOLLOW_S 5 /* while all is well: has the slot got other sounds? */
+#define QUIET_S 3  /* without run(): the host is closing, or paused */
 
 enum {
     PORT_MIDI,
@@ -80,6 +81,7 @@ typedef struct {
     Bank *fresh;         /* to run(): the next bank */
     Bank *retired;       /* from run(): silent, to be freed */
     unsigned generation; /* from run(): jobs of another one are no longer wanted */
+    unsigned beats;      /* from run(): counted at its beginning and at its end, so odd inside of it */
     bool stopped;        /* from the host: nothing is wanted */
     bool done;           /* to run(): the job is over */
     int status;          /* to run() */
@@ -98,12 +100,29 @@ typedef struct {
 typedef struct {
     Plugin *plugin;
     unsigned generation;
+    unsigned beats;
+    time_t alive; /* when run() was last seen [s] */
 } Wish;
+
+/* Hosts wait for their worker before they close, some without a word to the plugin: the only sign is that nothing runs. */
+static bool is_running(Wish *wish)
+{
+    struct timespec now = {0, 0};
+    unsigned beats = LOAD(wish->plugin->beats);
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    /* Odd: a host that renders offline works inside of run(), however long that takes. */
+    if (beats != wish->beats || beats % 2 == 1 || wish->alive == 0) {
+        wish->beats = beats;
+        wish->alive = now.tv_sec;
+    }
+    return now.tv_sec - wish->alive <= QUIET_S;
+}
 
 static bool still_wanted(void *context)
 {
-    const Wish *wish = context;
-    return !LOAD(wish->plugin->stopped) && LOAD(wish->plugin->generation) == wish->generation;
+    Wish *wish = context;
+    const Plugin *plugin = wish->plugin;
+    return !LOAD(plugin->stopped) && LOAD(plugin->generation) == wish->generation && is_running(wish);
 }
 
 /* The sounds of the project, or what the slot holds now, which then becomes what the project keeps. */
@@ -149,7 +168,7 @@ static Status fill_bank(Plugin *plugin, const SoundList *list, Wish *wish)
 static Status load(Plugin *plugin, const Job *job)
 {
     static const SoundList NOTHING = {.slot = -1};
-    Wish wish = {plugin, job->generation};
+    Wish wish = {.plugin = plugin, .generation = job->generation};
     SoundList list;
     Status status = choose_sounds(plugin, job, &wish, &list);
     if (status == STATUS_READY)
@@ -318,6 +337,7 @@ static void run(LV2_Handle handle, uint32_t frames)
     Plugin *plugin = handle;
     const LV2_Atom_Sequence *midi = plugin->ports[PORT_MIDI];
     float *left = plugin->ports[PORT_LEFT], *right = plugin->ports[PORT_RIGHT];
+    __atomic_add_fetch(&plugin->beats, 1, __ATOMIC_RELEASE);
     follow_ports(plugin);
     change_banks(plugin);
     ask_worker(plugin, frames);
@@ -339,6 +359,7 @@ static void run(LV2_Handle handle, uint32_t frames)
     tell(plugin, PORT_STATUS, LOAD(plugin->status));
     tell(plugin, PORT_LOADED, plugin->bank != NULL ? (int)LOAD(plugin->bank->count) : 0);
     tell(plugin, PORT_LAST, plugin->player.last + 1);
+    __atomic_add_fetch(&plugin->beats, 1, __ATOMIC_RELEASE);
 }
 
 /* --- the host's other calls ------------------------------------------------------------------------------------- */

@@ -3,7 +3,7 @@
  *   host PLUGIN.so RATE BLOCK RECORDING
  *
  *   set PORT VALUE | get PORT | note KEY VELOCITY [FRAME] | cc NUMBER VALUE | run BLOCKS | await STATUS LOADED SECONDS
- *   save FILE | restore FILE | deactivate | activate | quit
+ *   idle SECONDS | save FILE | restore FILE | deactivate | activate | quit
  *
  * Built with TRAP it ends with a message when the plugin allocates, locks or waits inside of run().
  */
@@ -244,6 +244,17 @@ static bool await(int status, int loaded, double seconds)
     return false;
 }
 
+/* Waits for the worker without running, as a host that closes does. */
+static bool idle(double seconds)
+{
+    for (double waited = 0; waited < seconds; waited += 0.01) {
+        if (__atomic_load_n(&jobs_out, __ATOMIC_ACQUIRE) == jobs_in)
+            return true;
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+    }
+    return false;
+}
+
 static bool obey(char *line)
 {
     const LV2_State_Interface *state = descriptor->extension_data(LV2_STATE__interface);
@@ -267,6 +278,9 @@ static bool obey(char *line)
     } else if (sscanf(line, "await %d %d %lf", &a, &b, &seconds) == 3) {
         bool there = await(a, b, seconds);
         printf("%s %g %g\n", there ? "ok" : "late", (double)controls[STATUS_PORT], (double)controls[LOADED_PORT]);
+        return true;
+    } else if (sscanf(line, "idle %lf", &seconds) == 1) {
+        printf("%s\n", idle(seconds) ? "ok" : "late");
         return true;
     } else if (sscanf(line, "save %4095s", name) == 1) {
         FILE *file = fopen(name, "w");
