@@ -209,6 +209,11 @@ function bridge.finish(request, over)
   return true, over and read(request.to) or true
 end
 
+--- Whether the bridge has a request already; until then a later one could overtake it.
+function bridge.reached(request)
+  return size_of(request.head) > 0
+end
+
 local function ask(wish)
   local request, why = begin(wish, true)
   if not request then return nil, { message = why } end

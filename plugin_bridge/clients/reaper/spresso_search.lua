@@ -24,7 +24,7 @@ local state = {
   words = "", typed_at = nil, rows = {}, selected = 1, first = 1, variation = 0, in_list = false,
   status = "type words; Enter goes to the list", held = false, clicked_at = -1, closing = false,
 }
-local audition = { request = nil, number = 0, preview = nil, source = nil }
+local audition = { wanted = nil, request = nil, number = 0, preview = nil, source = nil }
 
 -- What it does ---------------------------------------------------------------------------------------------------
 
@@ -84,19 +84,27 @@ local function hear()
     return
   end
   silence()
-  audition.number = audition.number % AUDITIONS + 1
-  local why
-  audition.request, why = bridge.audition(wish, audition.number)
-  if not audition.request then return bridge.complain({ message = why }) end
+  audition.wanted = wish
   state.status = "rendering variation " .. state.variation .. " ..."
 end
 
+local function begin_audition()
+  local wish, why = audition.wanted, nil
+  audition.wanted = nil
+  audition.number = audition.number % AUDITIONS + 1
+  audition.request, why = bridge.audition(wish, audition.number)
+  if not audition.request then bridge.complain({ message = why }) end
+end
+
 local function watch_audition()
-  if not audition.request then return end
+  -- The bridge ends the older of two auditions: it has to get them in the order in which they were wanted.
+  if audition.wanted and (not audition.request or bridge.reached(audition.request)) then return begin_audition() end
   local request = audition.request
+  if not request then return end
   local done, whole, problem = bridge.finish(request)
   if not done then return end
   audition.request = nil
+  if audition.wanted then return end
   if whole then return play(request.to) end
   state.status = "no audition"
   bridge.complain(problem)
