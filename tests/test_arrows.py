@@ -20,7 +20,7 @@ ARROWS: dict[str, set[str]] = {
     "codec": set(),
     "models": set(),
     "catalog": set(),
-    "training": {"codec", "audio"},
+    "training": {"rivals", "codec", "audio"},
     "rivals": {"codec", "audio"},
     "evaluation": {"catalog", "audio", "codec"},
     "ingest": {"catalog", "audio", "codec"},

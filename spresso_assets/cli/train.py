@@ -10,6 +10,7 @@ import typer
 
 from spresso_assets.cli.captions import captions as captions_command
 from spresso_assets.cli.fit import fit
+from spresso_assets.cli.train_rivals import app as rivals
 
 T = TypeVar("T")
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 
 app.command()(fit)
 app.command("captions")(captions_command)
+app.add_typer(rivals, name="rival")
 
 Run = Annotated[Path, typer.Option("--run", help="Folder of this training run; stages find each other below it.")]
 Minutes = Annotated[float, typer.Option("--max-minutes", help="Time budget, summed over resumed runs.")]

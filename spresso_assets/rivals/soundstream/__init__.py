@@ -1,1 +1,1 @@
-"""SoundStream (Zeghidour et al. 2021), our own implementation: convolutions and residual codes, one model for all rates."""
+"""SoundStream (Zeghidour et al. 2021), our own: convolutions and residual codes, one model for all rates."""

@@ -6,6 +6,7 @@ A stream of bytes holds one byte of gain, one of flags, and the codes of each ch
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from spresso_assets.rivals.soundstream.seanet import Memory
 
 BLOCK_FRAMES = 750  # frames at a time: long sounds stream through in blocks, which bounds memory
 FRONT = 2
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class StreamEncoder:
@@ -121,5 +124,5 @@ class SoundStream:
         return np.stack(signals) * np.float32(gain)
 
 
-def _blocks(values: npt.NDArray[np.generic], size: int) -> list[npt.NDArray[np.generic]]:
+def _blocks(values: npt.NDArray[Scalar], size: int) -> list[npt.NDArray[Scalar]]:
     return [values[start : start + size] for start in range(0, len(values), size)]
