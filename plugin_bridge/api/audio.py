@@ -29,6 +29,7 @@ from plugin_bridge.render.wave_header import header
 from spresso_assets.errors import SpressoError
 
 PIECE_FRAMES = 1 << 15  # that are encoded and sent at once
+FIRST_FRAMES = 1 << 12  # of the first piece, which somebody waits for
 CACHE_CONTROL = "private, immutable, max-age=31536000"
 
 FORM = set(TakeParams.model_fields) - {"seed", "variation"}
@@ -198,11 +199,14 @@ class _WavResponse(_SoundResponse):
             if not reader.flight.ended:
                 await self._renderer.ready()  # a model that cannot be loaded is an answer, not a broken connection
             await self._begin(send)
-            if head:
+            if head and reader.flight.front <= first:  # where there are samples, it goes with the first of them
                 await send({"type": "http.response.body", "body": head, "more_body": True})
+                head = b""
             try:
-                async for piece in _pieces(take, reader.pieces(first, last, PIECE_FRAMES), start, stop):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                blocks = reader.pieces(first, last, PIECE_FRAMES, FIRST_FRAMES)
+                async for piece in _pieces(take, blocks, start, stop):
+                    await send({"type": "http.response.body", "body": head + piece, "more_body": True})
+                    head = b""
             except SpressoError as error:
                 # the length was promised: only an end before it tells the client
                 if error.code != "superseded":
@@ -244,7 +248,10 @@ async def _pieces(
     """Bytes ``start`` .. ``stop`` of the file out of blocks (first frame, samples)."""
     encoder = WavEncoder(take)
     async for at, samples_NC in blocks:
-        raw = await asyncio.to_thread(wav_part, take, encoder, at, samples_NC)
+        if len(samples_NC) <= FIRST_FRAMES:  # quicker than another thread could begin
+            raw = wav_part(take, encoder, at, samples_NC)
+        else:
+            raw = await asyncio.to_thread(wav_part, take, encoder, at, samples_NC)
         base = HEADER_BYTES + at * take.frame_bytes
         yield raw[max(0, start - base) : stop - base]
 

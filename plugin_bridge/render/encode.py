@@ -29,7 +29,6 @@ class WavEncoder:
     def __init__(self, take: Take) -> None:
         self._take = take
         self._bits = 8 * WORD_BYTES[take.bits]
-        self._dither: tuple[int, NDArray[np.float64]] | None = None
 
     def encode(self, first: int, samples_NC: Samples) -> bytes:
         """Bytes of the frames from ``first`` on."""
@@ -39,22 +38,15 @@ class WavEncoder:
 
     def words(self, first: int, samples_NC: Samples) -> NDArray[np.int32]:
         """The same as integers [n, channels] of the take's word length."""
-        pieces, at, stop = [], first, first + len(samples_NC)
+        take, pieces, at, stop = self._take, [], first, first + len(samples_NC)
         while at < stop:
-            number = at // DITHER_FRAMES
-            dither_NC = self._dither_of(number)
-            begin = number * DITHER_FRAMES
-            until = min(stop, begin + len(dither_NC))
-            part_NC = samples_NC[at - first : until - first]
-            pieces.append(quantised(part_NC, self._bits, dither_NC[at - begin : until - begin]))
+            number, begin = at // DITHER_FRAMES, at // DITHER_FRAMES * DITHER_FRAMES
+            frames = min(DITHER_FRAMES, take.frames - begin)
+            until = min(stop, begin + frames)
+            dither_NC = dither_of(number, frames, take.channels, at - begin, until - begin)
+            pieces.append(quantised(samples_NC[at - first : until - first], self._bits, dither_NC))
             at = until
-        return np.concatenate(pieces) if pieces else np.zeros((0, self._take.channels), np.int32)
-
-    def _dither_of(self, number: int) -> NDArray[np.float64]:
-        if self._dither is None or self._dither[0] != number:
-            frames = min(DITHER_FRAMES, self._take.frames - number * DITHER_FRAMES)
-            self._dither = number, dither_of(number, frames, self._take.channels)
-        return self._dither[1]
+        return np.concatenate(pieces) if pieces else np.zeros((0, take.channels), np.int32)
 
 
 def wav_bytes(take: Take, samples_NC: Samples) -> bytes:

@@ -119,12 +119,20 @@ class Reader:
             return await asyncio.to_thread(sound.read, start, stop)
         return sound.read(start, stop)
 
-    async def pieces(self, first: int, last: int, most: int) -> AsyncIterator[tuple[int, Samples]]:
-        """Frames ``first`` .. ``last`` as they come, at most so many at once: (number of the first one, samples)."""
+    async def pieces(
+        self, first: int, last: int, most: int, at_first: int | None = None
+    ) -> AsyncIterator[tuple[int, Samples]]:
+        """Frames ``first`` .. ``last`` as they come: (number of the first one, samples).
+
+        Args:
+            most: frames at once.
+            at_first: frames in the first piece, which somebody waits for.
+        """
+        limit = at_first or most
         while first < last:
-            stop = min(await self.wait_for(first + 1), first + most, last)
+            stop = min(await self.wait_for(first + 1), first + limit, last)
             yield first, await self.read(first, stop)
-            first = stop
+            first, limit = stop, most
 
     @property
     def is_superseded(self) -> bool:

@@ -157,7 +157,7 @@ def _quantise(sound: _Sound, bits: int) -> Iterator[NDArray[np.int32]]:
         yield quantised(block.T, bits, None if sound.exact else dither_of(number, block.shape[1], len(block)))
 
 
-def dither_of(number: int, frames: int, channels: int) -> NDArray[np.float64]:
+def dither_of(number: int, frames: int, channels: int, first: int = 0, last: int | None = None) -> NDArray[np.float64]:
     """Dither [n, C] of the block with this number of a sound, in steps of the word length.
 
     It is triangular, of two steps peak to peak, which makes the rounding error independent of the signal. A function
@@ -165,11 +165,15 @@ def dither_of(number: int, frames: int, channels: int) -> NDArray[np.float64]:
 
     Args:
         number: of the block; all blocks but the last hold `DITHER_FRAMES`.
+        frames: in the block.
+        first, last: of the frames that are wanted; all of the block's by default.
     """
-    bits = np.random.PCG64(_DITHER_SEED)
-    bits.advance(2 * number * DITHER_FRAMES * channels)
-    rng = np.random.Generator(bits)
-    return rng.random((frames, channels)) - rng.random((frames, channels))
+    shape = ((frames if last is None else last) - first, channels)
+    at = 2 * number * DITHER_FRAMES + first
+    up, down = (
+        np.random.Generator(np.random.PCG64(_DITHER_SEED).advance(start * channels)) for start in (at, at + frames)
+    )
+    return up.random(shape) - down.random(shape)
 
 
 def quantised(x_NC: Samples, bits: int, dither_NC: NDArray[np.float64] | None) -> NDArray[np.int32]:
