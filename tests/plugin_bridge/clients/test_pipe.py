@@ -29,9 +29,12 @@ class Other:
         self.broke = False
         self.answered = threading.Event()
 
-    def serve(self, answer: Answer) -> threading.Thread:
+    def serve(self, answer: Answer) -> None:
+        # For both ways, which does not wait for a writer: the FIFO is being read when this returns.
+        reader = os.open(self.to, os.O_RDWR)
+
         def run() -> None:
-            with self.to.open("rb") as reading, self.from_.open("wb", buffering=0) as writing:
+            with os.fdopen(reader, "rb") as reading, self.from_.open("wb", buffering=0) as writing:
                 for line in reading:
                     self.commands.append(line)
                     said = answer(line)
@@ -43,9 +46,7 @@ class Other:
                         self.broke = True
                     self.answered.set()
 
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        return thread
+        threading.Thread(target=run, daemon=True).start()
 
 
 @pytest.fixture
@@ -64,10 +65,9 @@ def refused(code: str) -> Iterator[list[SpressoError]]:
 
 def test_a_conversation(other: Other, tmp_path: Path) -> None:
     replies = iter([b"[]\n" + OK, b'[ {"track":0,"start":1,"end":2} ]\n' + OK])
-    thread = other.serve(lambda line: next(replies))
+    other.serve(lambda line: next(replies))
     with AudacityPipe(tmp_path) as audacity:
         assert audacity.info("Clips") == [{"track": 0, "start": 1, "end": 2}]
-    thread.join(10)
     assert other.commands == [b"GetInfo: Type=Tracks Format=JSON\n", b"GetInfo: Type=Clips Format=JSON\n"]
 
 
