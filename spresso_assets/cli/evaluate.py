@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,13 +34,51 @@ def evaluate(
     ] = "",
     sampler_profiles: Annotated[str, typer.Option(help="Profiles of --samplers.")] = "25hz,1.32kbps,0.096kbps",
     sampler_limit: Annotated[int, typer.Option(min=1, help="Sounds for --samplers.")] = 8,
-    seeds: Annotated[int, typer.Option(min=1, help="Decodes per sound of --samplers; two or more give diversity.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Decodes per sound of --samplers or --systems; two or more give diversity.")
+    ] = 1,
     split: Annotated[str, typer.Option(help="Rows of FOLDER/manifest.csv to take, if it is there; 'all'.")] = "val",
     limit: Annotated[int | None, typer.Option(min=1, help="Measure so many sounds, the same ones every time.")] = None,
     seconds: Annotated[float, typer.Option(min=0, help="Length taken of each file; 0 takes all of it.")] = 5.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all decodes.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 lets torch decide.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for records.jsonl and summary.json.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for what was measured; with --systems also for the report and a listening test, or the name "
+            "of a page that holds all of it (REPORT.html).",
+        ),
+    ] = None,
+    systems: Annotated[
+        str,
+        typer.Option(
+            help="Compare codecs, with commas between: spresso, opus, mp3, vorbis, flac, lyra, encodec, dac, "
+            "nearest-clip, ...; empty measures the bundle alone."
+        ),
+    ] = "",
+    weights: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=PATH", help="Weights of a system; may be repeated.")
+    ] = None,
+    embedder: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=PATH]",
+            help="By what sets are compared: hand-made; yamnet=FILE.tflite, vggish=FILE.safetensors, clap=FOLDER. "
+            "May be repeated.",
+        ),
+    ] = None,
+    library: Annotated[
+        Path | None, typer.Option(help="Sounds that nearest-clip may answer with: those of the training.")
+    ] = None,
+    max_kbps: Annotated[
+        float | None, typer.Option(min=0, help="Leave out points of --systems with a higher nominal rate.")
+    ] = None,
+    heard: Annotated[int, typer.Option(min=0, help="How many of the worst sounds the report plays.")] = 24,
+    ratings: Annotated[
+        list[Path] | None,
+        typer.Option(help="Answers of the listening test (CSV): says what they amount to; may be repeated."),
+    ] = None,
     docs: Annotated[
         list[Path] | None, typer.Option("--docs", help="Page whose measured tables are made anew; may be repeated.")
     ] = None,
@@ -49,10 +88,42 @@ def evaluate(
 ) -> None:
     """Measure the bundle: quality against floors and ceiling, true bit rates, speed, samplers.
 
-    With --out, every measurement is kept as it is made, and the same command goes on where it was stopped. Files that
-    cannot be read are named, left out and counted.
+    With --systems, measure it beside other codecs, and write a report with players and a blind listening test. With
+    --out, every measurement is kept as it is made, and the same command goes on where it was stopped. Files that cannot
+    be read are named, left out and counted.
     """
     state = state_of(ctx)
+    if ratings:
+        from spresso_assets.cli.evaluate_systems import verdict_lines
+        from spresso_assets.evaluation.mushra import verdict
+
+        said = verdict(ratings)
+        state.out.result(dataclasses.asdict(said), lambda: verdict_lines(said))
+        return
+    if systems:
+        from spresso_assets.cli import evaluate_systems
+        from spresso_assets.codec.config import OPERATING_POINTS
+
+        wanted = evaluate_systems.Wanted(
+            folder=_needed(folder),
+            split=None if split == "all" else split,
+            limit=limit,
+            systems=_names(systems),
+            profiles=list(OPERATING_POINTS) if profiles == "all" else _names(profiles),
+            weights=weights or [],
+            embedders=embedder or ["hand-made"],
+            library=library,
+            seconds=seconds or None,
+            seed=seed,
+            takes=seeds,
+            threads=threads,
+            max_kbps=max_kbps,
+            heard=heard,
+            out=out,
+        )
+        found = evaluate_systems.compare(state, wanted)
+        state.out.result(found.as_dict(), lambda: evaluate_systems.lines_of(found))
+        return
     from spresso_assets.evaluation.summary import Summary
     from spresso_assets.evaluation.tables import read_page, renewed
     from spresso_assets.export.files import write_bytes
@@ -60,20 +131,25 @@ def evaluate(
     pages = {page: read_page(page) for page in docs or []}
     if source is not None:
         summary = Summary.read(source)
-    elif folder is not None:
+    else:
+        folder = _needed(folder)
         points = _points(profiles, qualities, samplers, sampler_profiles, sampler_limit, seeds)
         summary = _measured(state, folder, points, split, limit, seconds or None, seed, threads, out)
-    else:
+    for page, text in pages.items():
+        write_bytes(page, renewed(text, summary).encode())
+        state.out.note(f"{page}: tables made anew")
+    state.out.result(summary.as_dict(), lambda: lines_of(summary))
+
+
+def _needed(folder: Path | None) -> Path:
+    if folder is None:
         raise SpressoError(
             "there is nothing to measure",
             code="usage",
             hint="Name a folder of sounds, or --from summary.json.",
             exit_code=ExitCode.USAGE,
         )
-    for page, text in pages.items():
-        write_bytes(page, renewed(text, summary).encode())
-        state.out.note(f"{page}: tables made anew")
-    state.out.result(summary.as_dict(), lambda: lines_of(summary))
+    return folder
 
 
 def _points(
@@ -104,8 +180,6 @@ def _measured(
     threads: int,
     out: Path | None,
 ) -> Summary:
-    import dataclasses
-
     from spresso_assets.evaluation.measure import conditions, measure
     from spresso_assets.evaluation.records import Records
     from spresso_assets.evaluation.sounds import choose, read_sounds

@@ -35,17 +35,22 @@ class RatePoint(Protocol):
 
 
 class System(Protocol):
-    """A codec behind one interface.
+    """A codec behind one interface."""
 
-    Attributes:
-        name: one word.
-        sample_rate: hertz, of what goes in and comes out.
-        channels: channel counts that it takes.
-    """
+    @property
+    def name(self) -> str:
+        """One word."""
+        ...
 
-    name: str
-    sample_rate: int
-    channels: Sequence[int]
+    @property
+    def sample_rate(self) -> int:
+        """Hertz, of what goes in and comes out."""
+        ...
+
+    @property
+    def channels(self) -> Sequence[int]:
+        """Channel counts that it takes."""
+        ...
 
     def points(self) -> Sequence[RatePoint]:
         """Its operating points."""
