@@ -28,7 +28,8 @@ demo: .venv/ready
 # One thread per process: on a busy machine two contending ones are several times slower.
 test test-hosts slow: export OMP_NUM_THREADS = 1
 test: .venv/ready
-	$(BIN)/python -m pytest
+	# files on both cores; each test still finds its own ports, folders and databases
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 HOSTS ?= all
 test-hosts: .venv/ready

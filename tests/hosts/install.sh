@@ -56,6 +56,7 @@ fi
 
 host curl curl curl "REAPER's script, WebDAV by hand"
 host lua lua5.4 lua5.4 "the REAPER script"
+host lua5.3 lua5.3 lua5.3 "the REAPER script as older versions of REAPER run it"
 host davfs2 mount.davfs "davfs2 fuse3" "the WebDAV folder as a mount"
 host rclone rclone rclone "the WebDAV folder through rclone"
 host cadaver cadaver cadaver "the WebDAV folder through cadaver"
