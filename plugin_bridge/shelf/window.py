@@ -37,7 +37,7 @@ class Words(QLineEdit):
     def __init__(self, view: SoundView) -> None:
         super().__init__()
         self._view = view
-        self.setPlaceholderText("search: words, category:doors, duration:<2 ...")
+        self.setPlaceholderText("search: words, category:doors, duration:..2")
         self.setClearButtonEnabled(True)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
