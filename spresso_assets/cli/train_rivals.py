@@ -88,6 +88,74 @@ def spectrogram(
 
 
 @app.command()
+def soundstream(
+    data: Data,
+    run: Run = Path("runs/soundstream"),
+    preset: Preset = "small",
+    max_minutes: Minutes = 60,
+    resume: Resume = False,
+    config: Config = None,
+    limit: Limit = None,
+    device: Device = "cpu",
+    threads: Threads = 0,
+) -> None:
+    """SoundStream: 3 to 18 kbit/s from one model, and noise taken away on request."""
+    from spresso_assets.rivals.soundstream.config import PRESETS
+    from spresso_assets.training.rivals_soundstream import ConvTrainingConfig, train_convolutional
+
+    _threads(threads)
+    cfg = _of(PRESETS, preset)
+    training, loop = _options(config, ConvTrainingConfig(), max_minutes, lr=3e-4, betas=(0.5, 0.9), weight_decay=0.0)
+    clips = _clips(data, run, cfg.sample_rate, cfg.channels, limit)
+    _report(train_convolutional(cfg, clips, run, loop, training, resume=resume, device=device))
+
+
+@app.command()
+def encodec_ours(
+    data: Data,
+    run: Run = Path("runs/encodec-ours"),
+    preset: Preset = "small",
+    max_minutes: Minutes = 60,
+    resume: Resume = False,
+    config: Config = None,
+    limit: Limit = None,
+    device: Device = "cpu",
+    threads: Threads = 0,
+) -> None:
+    """EnCodec's codec for stereo at 48 kHz; 'encodec-prior' comes after it."""
+    from spresso_assets.rivals.encodec_parts.config import PRESETS
+    from spresso_assets.training.rivals_balance import HingeConfig
+    from spresso_assets.training.rivals_soundstream import ConvTrainingConfig, train_convolutional
+
+    _threads(threads)
+    cfg = _of(PRESETS, preset)
+    defaults = ConvTrainingConfig(dropout="offered", adversary=HingeConfig(kind="encodec", chance=0.5))
+    training, loop = _options(config, defaults, max_minutes, lr=3e-4, betas=(0.5, 0.9), weight_decay=0.0)
+    clips = _clips(data, run, cfg.sample_rate, cfg.channels, limit)
+    _report(train_convolutional(cfg, clips, run, loop, training, resume=resume, device=device))
+
+
+@app.command()
+def encodec_prior(
+    run: Run = Path("runs/encodec-ours"),
+    preset: Preset = "small",
+    max_minutes: Minutes = 30,
+    resume: Resume = False,
+    config: Config = None,
+    device: Device = "cpu",
+    threads: Threads = 0,
+) -> None:
+    """The Transformer that makes the codes of 'encodec-ours' shorter."""
+    from spresso_assets.rivals.encodec_parts.config import PRESETS, PRIORS
+    from spresso_assets.training.rivals_prior import PriorTrainingConfig, train_prior
+
+    _threads(threads)
+    training, loop = _options(config, PriorTrainingConfig(), max_minutes, lr=1e-3)
+    sizes = _of(PRIORS, preset)
+    _report(train_prior(_of(PRESETS, preset), sizes, run, loop, training, resume=resume, device=device))
+
+
+@app.command()
 def bundle(
     system: Annotated[str, typer.Argument(help="spectrogram, soundstream or encodec-ours.")],
     out: Annotated[Path, typer.Argument(help="Folder to write the weights to: what --weights SYSTEM=FOLDER takes.")],
@@ -101,6 +169,18 @@ def bundle(
         from spresso_assets.training.rivals_spectrogram import bundle_spectrogram
 
         bundle_spectrogram(_of(PRESETS, preset), run, out)
+    elif system == "soundstream":
+        from spresso_assets.rivals.soundstream import config as soundstream_sizes
+        from spresso_assets.rivals.soundstream.model import save_model
+        from spresso_assets.training.rivals_soundstream import trained_model
+
+        save_model(out, system, trained_model(_of(soundstream_sizes.PRESETS, preset), run))
+    elif system == "encodec-ours":
+        from spresso_assets.rivals.encodec_parts import config as encodec_sizes
+        from spresso_assets.training.rivals_prior import bundle_encodec
+
+        sizes = _of(encodec_sizes.PRIORS, preset)
+        bundle_encodec(_of(encodec_sizes.PRESETS, preset), sizes, run, out)
     else:
-        raise typer.BadParameter(f"unknown system '{system}'")
+        raise typer.BadParameter(f"unknown system '{system}'; known: spectrogram, soundstream, encodec-ours")
     typer.echo(str(out))
