@@ -8,6 +8,7 @@ is ever allowed by CORS. Only what gives nothing away is open: `GET /v1/health`,
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,9 @@ class Guard:
         except SpressoError as error:
             await _refuse(error, receive, send)
             return
-        await self.app(scope, receive, send)
+        # cancelled when the server stops and has waited long enough: the connection breaks, and nothing went wrong
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]

@@ -41,7 +41,8 @@ class _BrokenOff(logging.Filter):
     """An answer that is broken off on purpose needs no line from the server: it is no error, or was told already."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "without completing response" not in record.getMessage()
+        told = record.getMessage()
+        return "without completing response" not in told and "graceful shutdown exceeded" not in told
 
 
 _broken_off = _BrokenOff()

@@ -257,6 +257,29 @@ def test_a_client_that_goes_away_ends_its_decode(bridge_catalog: FilledCatalog, 
         assert len(served.client.get(rain).content) == int(served.client.head(rain).headers["content-length"])
 
 
+def test_a_server_that_stops_breaks_an_answer_off_and_says_nothing_of_it(
+    bridge_catalog: FilledCatalog,
+    tmp_path: Path,
+    rain: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("plugin_bridge.server.GOODBYE_S", 0.1)
+    with counting(bridge_catalog, tmp_path) as (served, decoder):
+        decoder.cut = 1000
+        decoder.free.clear()
+        connection = socket.create_connection(("127.0.0.1", served.port))
+        head = f"Host: 127.0.0.1:{served.port}\r\nAuthorization: Bearer {served.token}\r\n\r\n"
+        connection.sendall(f"GET {rain} HTTP/1.1\r\n{head}".encode())
+        assert connection.recv(16).startswith(b"HTTP/1.1 200")
+        until(lambda: len(decoder.given) == 1)
+        threading.Timer(1.0, decoder.free.set).start()  # after the server has given up waiting
+    with connection:
+        while connection.recv(1 << 16):
+            pass  # it ends
+    assert caplog.records == []
+
+
 def test_the_newest_audition_of_a_group_ends_the_older_one(
     bridge_catalog: FilledCatalog, tmp_path: Path, rain: str, caplog: pytest.LogCaptureFixture
 ) -> None:
