@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spresso_assets.errors import ExitCode, SpressoError
-from spresso_assets.evaluation.embedders import Embedder, HandMade, whiten_pair
+from spresso_assets.evaluation.embedders import Embedder, HandMade, standardised, whitened
 from spresso_assets.evaluation.embedding import Embedding, frechet_distance, kernel_distance
 from spresso_assets.evaluation.intervals import Estimate, jackknife_estimate, mean_estimate
 from spresso_assets.evaluation.likeness import clip_vector, found_first, own_similarity
@@ -270,14 +270,15 @@ def _likeness(embedder: Embedder, found: Sequence[Record], records: Records) -> 
         assert source is not None
         sources.append(unpacked(source["embeddings"][embedder.name], embedder.width))
         decoded.append(unpacked(record["embeddings"][embedder.name], embedder.width))
-    decoded_WD, source_WD = whiten_pair(embedder, np.concatenate(decoded), np.concatenate(sources))
+    both = np.concatenate(decoded), np.concatenate(sources)
+    decoded_WD, source_WD = whitened(embedder, *both)
     counts = [len(windows) for windows in sources]
     sounds_W = np.repeat(np.arange(len(found)), counts)
     ends = np.cumsum(counts)[:-1]
-    decoded_SD, source_SD = (
-        np.stack([clip_vector(part) for part in np.split(x_WD, ends)]) for x_WD in (decoded_WD, source_WD)
+    decoded_SE, source_SE = (
+        np.stack([clip_vector(part_WE) for part_WE in np.split(x_WE, ends)]) for x_WE in standardised(embedder, *both)
     )
-    similarity, retrieval = (mean_estimate(f(decoded_SD, source_SD)) for f in (own_similarity, found_first))
+    similarity, retrieval = (mean_estimate(f(decoded_SE, source_SE)) for f in (own_similarity, found_first))
     assert similarity is not None and retrieval is not None
     frechet = kernel = None
     if len(found) >= FEWEST_FOR_DISTRIBUTIONS:

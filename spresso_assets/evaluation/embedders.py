@@ -190,12 +190,20 @@ def windows(x_N: Mono, rate: int, window: int, hop: int) -> NDArray[np.float32]:
     return np.lib.stride_tricks.sliding_window_view(y_N, window)[::hop][:count].astype(np.float32)
 
 
-def whiten_pair(embedder: Embedder, decoded_WE: Embedding, reference_WE: Embedding) -> tuple[Embedding, Embedding]:
-    """Both sets in the space in which the embedder's distances are taken."""
+def whitened(embedder: Embedder, decoded_WE: Embedding, reference_WE: Embedding) -> tuple[Embedding, Embedding]:
+    """Both sets in the space in which distances of distributions are taken."""
     if not embedder.whitened:
         return decoded_WE, reference_WE
     whiten = Whitening.of(reference_WE)
     return whiten(decoded_WE), whiten(reference_WE)
+
+
+def standardised(embedder: Embedder, decoded_WE: Embedding, reference_WE: Embedding) -> tuple[Embedding, Embedding]:
+    """Both sets in the space in which single sounds are held against each other."""
+    if not embedder.whitened:
+        return decoded_WE, reference_WE
+    scale = Whitening.entrywise(reference_WE)
+    return scale(decoded_WE), scale(reference_WE)
 
 
 def missing(name: str, why: str, hint: str) -> SpressoError:

@@ -83,7 +83,7 @@ def _shape(power_F: Grid) -> Embedding:
 
 @dataclass(frozen=True)
 class Whitening:
-    """Affine map that makes a reference set zero-mean with unit covariance in its leading directions."""
+    """Affine map that makes a reference set zero-mean of unit variance, per entry or in its leading directions."""
 
     mean_E: Embedding
     basis_ED: Embedding
@@ -103,6 +103,12 @@ class Whitening:
         # A single vector has no spread; what is compared with it is then left unscaled.
         deviation_D = np.where(singular_K[:kept] > 0, singular_K[:kept] / np.sqrt(max(len(z_WE) - 1, 1)), 1.0)
         return cls(mean_E, right_KE[:kept].T / scale_E[:, None] / deviation_D)
+
+    @classmethod
+    def entrywise(cls, reference_WE: Embedding) -> Whitening:
+        """Standardise each entry, no more: few sounds then keep all the dimensions by which they can be told apart."""
+        scale_E = np.maximum(reference_WE.std(0), 1e-3)
+        return cls(reference_WE.mean(0), np.diag(1 / scale_E))
 
     def __call__(self, x_WE: Embedding) -> Embedding:
         """[W, E] -> [W, D]."""

@@ -30,7 +30,7 @@ class _Whole:
 
 
 class NearestClip:
-    """As `systems.System`; likeness by the hand-made embedding, whitened over the library."""
+    """As `systems.System`; likeness by the hand-made embedding, standardised over the library."""
 
     name = "nearest-clip"
     sample_rate = SAMPLE_RATE
@@ -51,7 +51,7 @@ class NearestClip:
                 exit_code=ExitCode.NOT_FOUND,
             )
         windows = [embed(_scaled(clip_N)) for clip_N in self._clips]
-        self._whiten = Whitening.of(np.concatenate(windows))
+        self._whiten = Whitening.entrywise(np.concatenate(windows))
         self._vectors_TE = np.stack([clip_vector(self._whiten(found)) for found in windows])
 
     def points(self) -> list[_Whole]:

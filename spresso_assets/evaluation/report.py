@@ -75,7 +75,7 @@ def report_page(comparison: Comparison, listening: Listening, page: Path, *, tit
         f"<p>{escape(conditions(comparison))}</p>",
         f"<section><h2>Figures</h2>{_legend()}{_table(comparison.rows, colours)}</section>",
         f"<section><h2>By bit rate</h2>{_key(colours)}{_plots(comparison.rows, colours)}</section>",
-        f"<section id='sounds'><h2>Sounds, worst first</h2>{_help()}{sounds}</section>",
+        f"<section id='sounds'><h2>Sounds, worst first</h2>{_help()}{_choice(comparison.rows)}{sounds}</section>",
     ]
     return filled_page("report", title, "".join(body), comparison.as_dict())
 
@@ -140,13 +140,13 @@ def _columns(rows: Sequence[Row]) -> list[tuple[str, Callable[[Row], Cell]]]:
     columns: list[tuple[str, Callable[[Row], Cell]]] = [("kbit/s", lambda row: (f"{row.kbps:.3g}", row.kbps))]
     for name in SHOWN:
         m = METRICS[name]
-        columns.append((f"{m.title} {ARROWS[m.better]}" + (f" <i>{m.unit}</i>" if m.unit else ""), metric(name)))
+        columns.append((f"{m.title}\u00a0{ARROWS[m.better]}" + (f" <i>{m.unit}</i>" if m.unit else ""), metric(name)))
     for embedder in dict.fromkeys(e for row in rows for e in row.likeness):
         for what, head in (
-            ("similarity", "similarity ↑"),
-            ("retrieval", "R@1 ↑"),
-            ("frechet", "Fréchet ↓"),
-            ("kernel", "kernel ↓"),
+            ("similarity", "similarity\u00a0↑"),
+            ("retrieval", "R@1\u00a0↑"),
+            ("frechet", "Fréchet\u00a0↓"),
+            ("kernel", "kernel\u00a0↓"),
         ):
             columns.append((f"{head} <i>{escape(embedder)}</i>", like(embedder, what)))
     if any(row.diversity for row in rows):
@@ -236,6 +236,14 @@ def _help() -> str:
     )
 
 
+def _choice(rows: Sequence[Row]) -> str:
+    options = "".join(f"<option value='{n}'>{escape(_called(row))}</option>" for n, row in enumerate(rows))
+    return (
+        "<p><label>Worst by mel distance of <select id='worst'><option value=''>all systems together</option>"
+        f"{options}</select></label></p>"
+    )
+
+
 def _sound(comparison: Comparison, listening: Listening, links: Links, colours: dict[str, str], name: str) -> str:
     records = [r for r in comparison.records if r["sound"] == name]
     mean = badness(comparison)[name]
@@ -248,9 +256,10 @@ def _sound(comparison: Comparison, listening: Listening, links: Links, colours: 
         record = next((r for r in records if (r["method"], r["profile"]) == key), None)
         cards.append(_card(listening, links, colours, name, key, record, playable and key in heard))
     bar = "<div class='bar'></div>" if playable else "<p class='quiet'>No sounds were kept of this one.</p>"
+    facts = f"mel distance {mean:.2f}, {records[0]['seconds']:.1f} s"
+    marks = f"data-name='{escape(name, quote=True)}'{' data-playable' if playable else ''}"
     return (
-        f"<details class='sound'{' data-playable' if playable else ''}><summary><b>{escape(name)}</b> "
-        f"<span class='quiet'>mel distance {mean:.2f}, {records[0]['seconds']:.1f} s</span></summary>"
+        f"<details class='sound' {marks}><summary><b>{escape(name)}</b> <span class='quiet'>{facts}</span></summary>"
         f"{bar}<div class='cards'>{''.join(cards)}</div></details>"
     )
 

@@ -59,3 +59,64 @@ def test_figures_of_another_seed_are_not_mixed(spresso: Spresso, sounds: Path, t
     spresso.ok(*given)
     result = spresso(*given, "--seed", "1")
     assert result.code == 1 and "other_conditions" in result.err
+
+
+def test_systems_are_compared_into_a_report_and_a_listening_test(
+    spresso: Spresso, sounds: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+    given = ("evaluate", sounds, "--systems", "opus,spresso,nearest-clip", "--profiles", "1hz", "--max-kbps", "8")
+    given = (*given, "--library", sounds, "--heard", "1", "--out", out)
+    data = spresso.ok(*given, "--json").data
+    assert [(row["system"], row["sounds"]) for row in data["rows"]] == [
+        ("opus", 3),
+        ("opus", 3),
+        ("spresso", 3),
+        ("nearest-clip", 3),
+    ]
+    remembered = data["rows"][-1]["metrics"]["mel_distance"]["value"]
+    assert remembered < 0.01  # the library holds these very sounds
+    assert json.loads((out / "comparison.json").read_text()) == data
+    assert (out / "report.html").is_file() and (out / "report-listening-test.html").is_file()
+    made = {file: file.stat().st_mtime_ns for file in (out / "audio").iterdir()}
+    assert len(made) == 3 * 6 * 2  # sounds; original, anchor and four decodes; picture and sound
+    records = (out / "records.jsonl").read_bytes()
+    # Again, as one file: nothing is measured or made once more.
+    assert "nearest-clip" in spresso.ok(*given).out
+    assert (out / "records.jsonl").read_bytes() == records
+    assert {file: file.stat().st_mtime_ns for file in (out / "audio").iterdir()} == made
+
+
+def test_a_report_can_be_one_file(spresso: Spresso, sounds: Path, tmp_path: Path) -> None:
+    page = tmp_path / "all.html"
+    spresso.ok("evaluate", sounds, "--systems", "opus", "--max-kbps", "6", "--limit", "1", "--out", page)
+    assert page.read_text().count("data:audio/flac") == 2
+    assert "data:audio/flac" in (tmp_path / "all-listening-test.html").read_text()
+    assert (tmp_path / "all-files" / "records.jsonl").is_file()
+
+
+def test_mistakes_about_systems_cost_one_line(spresso: Spresso, sounds: Path, tmp_path: Path) -> None:
+    for arguments, code, exit_code in (
+        (("--systems", "opus"), "usage", 2),
+        ((sounds, "--systems", "opuss"), "unknown_system", 2),
+        ((sounds, "--systems", "encodec"), "rival_missing", 13),
+        ((sounds, "--systems", "nearest-clip"), "rival_missing", 13),
+        ((sounds, "--systems", "opus", "--weights", "encodec"), "usage", 2),
+        ((sounds, "--systems", "opus", "--max-kbps", "1"), "usage", 2),
+        ((sounds, "--systems", "spresso", "--profiles", "9hz"), "unknown_point", 2),
+        ((sounds, "--systems", "opus", "--embedder", "resnet"), "unknown_embedder", 2),
+        ((sounds, "--systems", "opus", "--embedder", "yamnet=nowhere"), "embedder_missing", 1),
+        (("--ratings", tmp_path / "nowhere.csv"), "bad_ratings", 2),
+    ):
+        result = spresso("evaluate", *arguments)
+        assert (result.code, result.err.split(": ")[1]) == (exit_code, code), result.err
+        assert len(result.err.strip().splitlines()) == 1
+
+
+def test_answers_of_listeners_are_summed_up(spresso: Spresso, tmp_path: Path) -> None:
+    file = tmp_path / "ratings.csv"
+    file.write_text(
+        "listener,trial,sound,system,point,score,slot,plays,seconds\n"
+        "ann,1,rain,reference,,100,A,1,9\nann,1,rain,opus,opus 6 kbps,42,B,1,9\n"
+    )
+    assert "opus 6 kbps" in (said := spresso.ok("evaluate", "--ratings", file)).out and "42.0" in said.out

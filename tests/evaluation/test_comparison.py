@@ -49,7 +49,7 @@ def test_every_row_has_its_true_rate_and_its_figures(compared: Comparison) -> No
     fine, coarse = high.likeness["hand-made"], low.likeness["hand-made"]
     assert fine.frechet and coarse.frechet and fine.frechet.value < coarse.frechet.value
     assert fine.similarity.value > coarse.similarity.value
-    assert fine.retrieval.value > coarse.retrieval.value
+    assert fine.retrieval.value > 0.8 > coarse.retrieval.value
 
 
 def test_the_figures_of_a_sound_are_those_of_its_decode(compared: Comparison) -> None:

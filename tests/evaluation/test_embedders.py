@@ -13,7 +13,15 @@ from safetensors.torch import save_file
 
 from spresso_assets.errors import SpressoError
 from spresso_assets.evaluation import vggish
-from spresso_assets.evaluation.embedders import EMBEDDERS, HandMade, YamNet, open_embedder, whiten_pair, windows
+from spresso_assets.evaluation.embedders import (
+    EMBEDDERS,
+    HandMade,
+    YamNet,
+    open_embedder,
+    standardised,
+    whitened,
+    windows,
+)
 from spresso_assets.evaluation.embedding import DIMENSIONS
 from tests.conftest import REPO
 
@@ -123,5 +131,6 @@ def test_the_hand_made_one_is_whitened_by_its_reference() -> None:
     rng = np.random.default_rng(0)
     reference = np.concatenate([HandMade()((0.1 * rng.standard_normal(96_000)).astype(np.float32)) for _ in range(8)])
     assert reference.shape == (24, DIMENSIONS)
-    decoded, round_ = whiten_pair(HandMade(), reference + 1, reference)
-    assert round_.mean(0) == pytest.approx(0, abs=1e-6) and decoded.shape == round_.shape
+    decoded, round_ = whitened(HandMade(), reference + 1, reference)
+    assert round_.mean(0) == pytest.approx(0, abs=1e-6) and decoded.shape == round_.shape == (24, 6)
+    assert standardised(HandMade(), reference + 1, reference)[0].shape == (24, DIMENSIONS)

@@ -152,7 +152,7 @@
       make("progress", "", { max: String(trials.length), value: String(number) }));
     Object.assign(made, versions(conditions, trial.conditions[0].url, true, check));
     const scale = make("div", "", { class: "scale" });
-    scale.append(...["0 bad", "20 poor", "40 fair", "60 good", "80 excellent", "100"].map((t) => make("span", t)));
+    scale.append(...["0–20 bad", "20–40 poor", "40–60 fair", "60–80 good", "80–100 excellent"].map((t) => make("span", t)));
     stage.append(made.original, made.slots, scale, hint, next);
     check();
   }

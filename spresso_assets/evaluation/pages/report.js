@@ -16,6 +16,16 @@
     });
   });
 
+  const told = JSON.parse(document.getElementById("data").textContent);
+  const boxes = [...document.querySelectorAll(".sound")];
+  document.getElementById("worst").addEventListener("change", (event) => {
+    const row = event.target.value === "" ? null : told.rows[Number(event.target.value)];
+    const distance = new Map(told.records.filter((r) => row && r.method === row.system && r.profile === row.point)
+      .map((r) => [r.sound, r.metrics.mel_distance]));
+    const value = (box) => distance.get(box.dataset.name) ?? -1;
+    boxes[0].parentNode.append(...(row ? [...boxes].sort((a, b) => value(b) - value(a)) : boxes));
+  });
+
   let open = null; // the player that keys go to
 
   class Player {
@@ -103,7 +113,8 @@
     const acts = { a: () => open.a(), b: () => open.b(), x: () => open.x(), " ": () => open.stop(),
       "1": () => open.guess(0), "2": () => open.guess(1), ArrowLeft: () => open.move(-1), ArrowRight: () => open.move(1) };
     const act = acts[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-    if (!act || (event.key === " " && event.target.tagName === "SUMMARY")) return;
+    // Space also opens and presses what has the focus, while there is nothing to stop.
+    if (!act || (event.key === " " && open.deck.heard < 0)) return;
     event.preventDefault();
     act();
   });
