@@ -97,7 +97,7 @@
       const key = event.key.toLowerCase();
       const which = key === "0" ? -1 : key.length === 1 ? key.charCodeAt(0) - 97 : NaN;
       if (which >= -1 && which < conditions.length) {
-        const slider = rated && which >= 0 && slots.children[which].querySelector("input");
+        const slider = rated && which >= 0 && boxes[which + 1].querySelector("input");
         if (slider) slider.focus();
         deck.play(which + 1);
       } else if (key === " ") {
@@ -152,8 +152,9 @@
       make("progress", "", { max: String(trials.length), value: String(number) }));
     Object.assign(made, versions(conditions, trial.conditions[0].url, true, check));
     const scale = make("div", "", { class: "scale" });
-    scale.append(...["0–20 bad", "20–40 poor", "40–60 fair", "60–80 good", "80–100 excellent"].map((t) => make("span", t)));
-    stage.append(made.original, made.slots, scale, hint, next);
+    scale.append(...["excellent", "good", "fair", "poor", "bad"].map((word) => make("span", word)));
+    made.slots.prepend(scale);
+    stage.append(made.original, made.slots, hint, next);
     check();
   }
 
