@@ -64,12 +64,33 @@ def _adapted(name: str) -> Callable[[Path], Codec]:
     return make
 
 
+def _spectrogram(folder: Path) -> Codec:
+    from spresso_assets.rivals.spectrogram.codec import SpectrogramCodec
+
+    return SpectrogramCodec(folder)
+
+
+def _soundstream(folder: Path) -> Codec:
+    from spresso_assets.rivals.soundstream.codec import SoundStream
+
+    return SoundStream.load(folder)
+
+
+def _encodec_ours(folder: Path) -> Codec:
+    from spresso_assets.rivals.encodec_parts.codec import EncodecOurs
+
+    return EncodecOurs.load(folder)
+
+
 SYSTEMS: dict[str, System] = {
     "opus": System("Opus from 6 kbit/s, libsndfile's encoder, without its container", _classic("opus"), False),
     "mp3": System("MP3 from 64 kbit/s, libsndfile's encoder", _classic("mp3"), False),
     "vorbis": System("Ogg Vorbis, libsndfile's encoder", _classic("vorbis"), False),
     "flac": System("FLAC of 16 bits: nothing is lost but the bits below", _classic("flac"), False),
     "lyra": System("SoundStream as released with Lyra v2, 3.2 to 9.2 kbit/s, 16 kHz", _lyra),
+    "soundstream": System("SoundStream of our own, 3 to 18 kbit/s, 24 kHz", _soundstream),
+    "spectrogram": System("spectrogram images with a hyperprior, from 1.5 kbit/s; phase by PGHI", _spectrogram),
+    "encodec-ours": System("EnCodec of our own, 1.5 to 12 kbit/s, stereo, codes shortened by a prior", _encodec_ours),
     "encodec": System("EnCodec, of transformers", _encodec),
     "dac": System("Descript Audio Codec, of transformers", _dac),
     "semanticodec": System("SemantiCodec, 0.34 to 1.35 kbit/s, 16 kHz", _adapted("semanticodec")),

@@ -71,7 +71,7 @@ def test_small_has_the_papers_rates_and_our_size() -> None:
     cfg = PRESETS["small"]
     assert [cfg.kbps(count) for count in cfg.offered] == [3, 6, 12, 18]
     count = sum(t.numel() for t in ConvCodec(cfg).state_dict().values())
-    assert 3.5e6 < count < 4.6e6
+    assert 3.2e6 < count < 4e6
 
 
 @pytest.mark.parametrize(("channels", "samples"), [(1, 0), (1, 1), (2, 777), (1, 16_001)])

@@ -19,7 +19,7 @@ class PriorConfig:
         codebooks, bits: of the codes.
     """
 
-    dim: int = 64
+    dim: int = 48
     layers: int = 3
     heads: int = 4
     context: int = 256
@@ -31,11 +31,13 @@ PRESETS = {
     "small": SeanetConfig(
         sample_rate=48_000,
         channels=2,
+        width=12,
         kernel=3,
         dilations=(1,),
         compress=2,
         recurrent=2,
         causal=False,
+        dim=48,
         codebooks=8,
         denoise="none",
         offered=(1, 2, 4, 8),

@@ -34,7 +34,7 @@ def whole_prior(prior: CodePrior) -> dict[str, Tensor]:
     """
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     embed = np.concatenate([_array(prior.embedding_MKD).reshape(-1, prior.cfg.dim), _array(prior.start_D)[None]])
-    arrays["embedding"] = np.rint(embed * exact.ONE).astype(np.int32)
+    arrays["embedding"] = np.clip(np.rint(embed * exact.ONE), -32_767, 32_767).astype(np.int16)
     dim = prior.cfg.dim
     for i, block in enumerate(prior.blocks):
         assert isinstance(block, Block)

@@ -34,7 +34,7 @@ class SeanetConfig:
     compress: int = 1
     recurrent: int = 0
     causal: bool = True
-    dim: int = 64
+    dim: int = 48
     codebooks: int = 24
     bits: int = 10
     denoise: Literal["none", "encoder", "decoder"] = "encoder"

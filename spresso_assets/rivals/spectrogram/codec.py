@@ -26,7 +26,7 @@ from spresso_assets.rivals.spectrogram.config import (
     Z_LIMIT,
     SpectrogramConfig,
 )
-from spresso_assets.rivals.spectrogram.entropy_model import Codes, EntropyModel, build_tables
+from spresso_assets.rivals.spectrogram.entropy_model import Coded, EntropyModel, build_tables
 from spresso_assets.rivals.spectrogram.gabor import Gabor, Real
 from spresso_assets.rivals.spectrogram.network import ImageCodec
 from spresso_assets.rivals.spectrogram.phase import integrate
@@ -89,13 +89,13 @@ class SpectrogramCodec:
         while low < high:
             middle = (low + high + 1) // 2
             tried = self._coded(latents, middle)
-            if sum(self.model.bits(*image) for image in tried) <= budget:
+            if sum(self.model.bits(image) for image in tried) <= budget:
                 low, chosen = middle, tried
             else:
                 high = middle - 1
         coder = Encoder()
         for image in chosen:
-            self.model.encode(coder, *image)
+            self.model.encode(coder, image)
         return pack(SYSTEM, head, bytes([steps & 0xFF, low]) + coder.finish())
 
     def decode(self, data: bytes) -> Audio:
@@ -135,14 +135,14 @@ class SpectrogramCodec:
         return found
 
     @torch.inference_mode()
-    def _coded(self, latents: list[Tensor], quality: int) -> list[tuple[Codes, Codes]]:
-        """Symbols and hyper-latents of each image at a quality."""
+    def _coded(self, latents: list[Tensor], quality: int) -> list[Coded]:
+        """Each image at a quality."""
         before, _ = self.network.gains(quality / FINENESS)
         images = []
         for latents_MTF in latents:
             y_MTF = latents_MTF * before
             z_HTF = self.network.hyper_encoder(y_MTF[None])[0].round().clamp(-Z_LIMIT, Z_LIMIT).int().numpy()
-            images.append((self.model.symbols(y_MTF.double().numpy(), z_HTF), z_HTF))
+            images.append(self.model.coded(y_MTF.double().numpy(), z_HTF))
         return images
 
     @torch.inference_mode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +69,14 @@ def _frequencies(values_S: npt.NDArray[np.int64], mean: float, spread: float, *,
     return 1 + np.floor(mass * TOTAL).astype(np.int32)
 
 
+class Coded(NamedTuple):
+    """An image as it is sent: symbols of latents, hyper-latents, and which table each symbol is coded by."""
+
+    symbols_MTF: Codes
+    z_HTF: Codes
+    number_MTF: npt.NDArray[np.int64]
+
+
 class EntropyModel:
     """Codes of images to bytes and back.
 
@@ -106,37 +115,35 @@ class EntropyModel:
         number = np.clip(np.floor(scale / exact.ONE + 0.5), 0, SCALES - 1).astype(np.int64)
         return mean / exact.ONE, number
 
-    def symbols(self, y_MTF: npt.NDArray[np.floating], z_HTF: Codes) -> Codes:
+    def coded(self, y_MTF: npt.NDArray[np.floating], z_HTF: Codes) -> Coded:
         """Latents as they can be sent: rounded differences to their means, zero where nothing is sent."""
         mean, number = self.predict(z_HTF)
         reach = self.reach_K[number]
-        return np.clip(np.rint(y_MTF - mean), -reach, reach).astype(np.int32)
+        return Coded(np.clip(np.rint(y_MTF - mean), -reach, reach).astype(np.int32), z_HTF, number)
 
-    def bits(self, symbols_MTF: Codes, z_HTF: Codes) -> float:
+    def bits(self, image: Coded) -> float:
         """What `encode` will take, to within a few bits."""
-        _, number = self.predict(z_HTF)
         total = 0.0
         for scale in range(SURE + 1, SCALES):
             table = self.frequencies[scale]
-            chosen = symbols_MTF[number == scale]
+            chosen = image.symbols_MTF[image.number_MTF == scale]
             total += len(chosen) * math.log2(table.sum()) - float(np.log2(table[chosen + len(table) // 2]).sum())
-        row = np.arange(z_HTF.shape[2])
-        for channel, table_FS in zip(z_HTF, self.z_HFS, strict=True):
+        row = np.arange(image.z_HTF.shape[2])
+        for channel, table_FS in zip(image.z_HTF, self.z_HFS, strict=True):
             counts_TF = table_FS[row, channel + Z_LIMIT]
             total += float(np.log2(table_FS.sum(1)).sum()) * len(channel) - float(np.log2(counts_TF).sum())
         return total
 
-    def encode(self, coder: Encoder, symbols_MTF: Codes, z_HTF: Codes) -> None:
+    def encode(self, coder: Encoder, image: Coded) -> None:
         """Put an image into a stream."""
         nothing: list[int] = []
-        for channel, tables in zip(z_HTF.tolist(), self.z_cumulative, strict=True):
+        for channel, tables in zip(image.z_HTF.tolist(), self.z_cumulative, strict=True):
             for frame in channel:
                 for symbol, table in zip(frame, tables, strict=True):
                     coder.draw(0, table, nothing, symbol + Z_LIMIT)
-        _, number = self.predict(z_HTF)
-        sent = number > SURE
-        for symbol, scale in zip(symbols_MTF[sent].tolist(), number[sent].tolist(), strict=True):
-            table = self.cumulative[scale]
+        sent, cumulative = image.number_MTF > SURE, self.cumulative
+        for symbol, scale in zip(image.symbols_MTF[sent].tolist(), image.number_MTF[sent].tolist(), strict=True):
+            table = cumulative[scale]
             coder.draw(0, table, nothing, symbol + (len(table) - 1) // 2)
 
     def decode(self, coder: Decoder, frames: int) -> npt.NDArray[np.float64]:

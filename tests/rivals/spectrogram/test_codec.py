@@ -119,10 +119,10 @@ def test_costs_foretold_are_those_of_the_coder() -> None:
     model = EntropyModel(network.cfg, build_tables(network))
     generator = np.random.default_rng(3)
     z_HTF = generator.integers(-2, 3, (network.cfg.hyper, 3, 2)).astype(np.int32)
-    symbols = model.symbols(generator.normal(0, 3, (network.cfg.latents, 12, 8)), z_HTF)
+    image = model.coded(generator.normal(0, 3, (network.cfg.latents, 12, 8)), z_HTF)
     coder = Encoder()
-    model.encode(coder, symbols, z_HTF)
+    model.encode(coder, image)
     stream = coder.finish()
-    assert abs(8 * len(stream) - model.bits(symbols, z_HTF)) < 32
+    assert abs(8 * len(stream) - model.bits(image)) < 32
     mean, _ = model.predict(z_HTF)
-    np.testing.assert_array_equal(model.decode(Decoder(stream), 3 * 64), symbols + mean)
+    np.testing.assert_array_equal(model.decode(Decoder(stream), 3 * 64), image.symbols_MTF + mean)
