@@ -169,7 +169,7 @@ def _contents(
             continue
         if quality is None:
             continue
-        looked.measured.append(Measured(asset, profile, quality["value"]))
+        looked.measured.append(Measured(asset, profile, 1 - quality["value"]))
         if order.keep:
             with catalog.session() as session:
                 stored = session.get(Rendition, rendition.id)

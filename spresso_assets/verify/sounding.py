@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from spresso_assets.catalog.models import Asset, EncodeProfile, Rendition
 
-METRIC = "mel_distance"  # 0 is equal; 0.1 is a decibel on average, see `evaluation.metrics`
 SILENT_PEAK = 1e-6
 AUDIBLE_DB = -80.0
 SPREAD = 3.0  # median absolute deviations above the median, from where a sound is an outlier
@@ -76,32 +75,20 @@ def measure(heard: Heard, path: Path, seed: int) -> dict[str, Any] | None:
     """
     from spresso_assets.audio.read import read_audio
     from spresso_assets.audio.resample import resample
-    from spresso_assets.codec.config import SAMPLE_RATE
-    from spresso_assets.evaluation.metrics import aligned, mel_distance
+    from spresso_assets.evaluation.judging import LONGEST_S, judge, quality_record
 
     source = read_audio(path)
     if source.frames < 0.05 * source.sample_rate or float(np.abs(source.samples).max()) < SILENT_PEAK:
         return None
-    mono = [
-        resample(samples.mean(0, keepdims=True).astype(np.float32), rate, SAMPLE_RATE)[0]
-        for samples, rate in ((heard.samples, heard.sample_rate), (source.samples, source.sample_rate))
-    ]
-    value = mel_distance(*aligned(mono[0], mono[1]))
-    if not math.isfinite(value):
-        return None
-    return {
-        "metric": METRIC,
-        "value": round(value, 4),
-        "seed": seed,
-        "solver": "default",
-        "measured_at": now_us(),
-        "against": "source",
-    }
+    samples = round(LONGEST_S * heard.sample_rate)
+    source_CN = resample(source.samples.astype(np.float32), source.sample_rate, heard.sample_rate)
+    value = judge(heard.samples[:, :samples], source_CN[:, :samples], heard.sample_rate)
+    return quality_record(value, seed, now_us()) if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One figure, with what is needed to tell an outlier."""
+    """A distance from the source, 1 less the quality, with what is needed to tell an outlier."""
 
     asset: Asset
     profile: EncodeProfile

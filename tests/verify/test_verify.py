@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spresso_assets.audio.write import write_wav
 from spresso_assets.verify import sounding
 from spresso_assets.verify.run import Order, chosen
 from tests.cli.conftest import Result, Spresso
@@ -43,7 +44,20 @@ def test_a_whole_archive_is_whole_at_every_level(filled: Spresso, tmp_path: Path
     assert codes(result) == [] and result.data["measured"] == result.data["decoded"] == result.data["payloads"] == 3
     with database(tmp_path) as connection:
         stored = [row[0] for row in connection.execute("SELECT quality FROM rendition")]
-    assert all('"metric": "mel_distance"' in quality and '"against": "source"' in quality for quality in stored)
+    assert all('"metric": "mel"' in quality and '"against": "source"' in quality for quality in stored)
+    # What verify keeps is what `spresso quality` shows: 1 is the sound itself, however poor this untrained codec is.
+    (profile,) = filled.ok("quality", "--json").data["profiles"]
+    assert profile["measured"] == 3 and 0 <= profile["worst"] <= profile["median"] <= 1
+
+
+def test_a_decode_one_decibel_louder_than_its_file_has_a_quality_of_nine_tenths(tmp_path: Path) -> None:
+    noise = (0.1 * np.random.default_rng(0).standard_normal((1, 44_100))).astype(np.float32)
+    write_wav(tmp_path / "noise.wav", noise, 44_100, "FLOAT")
+    for decibel, quality in ((0, 1.0), (1, 0.9), (3, 0.7)):
+        heard = sounding.Heard(noise * np.float32(10 ** (decibel / 20)), 44_100)
+        found = sounding.measure(heard, tmp_path / "noise.wav", seed=5)
+        assert found is not None and found["seed"] == 5
+        assert found["value"] == pytest.approx(quality, abs=0.01), decibel
 
 
 def test_a_dry_run_keeps_no_measurement(filled: Spresso, tmp_path: Path) -> None:
