@@ -43,5 +43,9 @@ class Spresso:
 
     def decode(self, data: bytes) -> Audio:
         """See `interface.Codec`; raises what `SPresso.decode` raises."""
-        audio_CN, _ = self._codec.decode(data, seed=self._seed, quality=self._quality)
+        return self.decode_take(data, 0)
+
+    def decode_take(self, data: bytes, take: int) -> Audio:
+        """The same code with one of the seeds after that of ``decode``, by which diversity is measured."""
+        audio_CN, _ = self._codec.decode(data, seed=self._seed + take, quality=self._quality)
         return np.asarray(audio_CN, np.float32)

@@ -66,7 +66,7 @@ def test_systems_are_compared_into_a_report_and_a_listening_test(
 ) -> None:
     out = tmp_path / "report"
     given = ("evaluate", sounds, "--systems", "opus,spresso,nearest-clip", "--profiles", "1hz", "--max-kbps", "8")
-    given = (*given, "--library", sounds, "--heard", "1", "--out", out)
+    given = (*given, "--library", sounds, "--heard", "1", "--seeds", "2", "--out", out)
     data = spresso.ok(*given, "--json").data
     assert [(row["system"], row["sounds"]) for row in data["rows"]] == [
         ("opus", 3),
@@ -74,6 +74,7 @@ def test_systems_are_compared_into_a_report_and_a_listening_test(
         ("spresso", 3),
         ("nearest-clip", 3),
     ]
+    assert [row["diversity"] is not None for row in data["rows"]] == [False, False, True, False]
     remembered = data["rows"][-1]["metrics"]["mel_distance"]["value"]
     assert remembered < 0.01  # the library holds these very sounds
     assert json.loads((out / "comparison.json").read_text()) == data
