@@ -37,6 +37,9 @@ class Region:
     length: int
 
 
+EXPORTS = 3
+
+
 class ArdourProgram:
     """Ardour on a desktop.
 
@@ -115,4 +118,8 @@ class ArdourProgram:
     def exported(self, folder: Path, name: str, file: Path) -> None:
         """Mix a session down into a 24-bit WAV file; it crashes while the program has the session."""
         command = ["ardour7-export", "-b", "24", "-o", str(file), str(folder), name]
-        subprocess.run(command, env={**os.environ, **self.env}, check=True, capture_output=True, timeout=180)
+        for _ in range(EXPORTS):
+            done = subprocess.run(command, env={**os.environ, **self.env}, capture_output=True, timeout=180)
+            if done.returncode >= 0:  # on a busy machine Ardour's exporter sometimes aborts in its own shutdown
+                break
+        done.check_returncode()
