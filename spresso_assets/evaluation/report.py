@@ -18,10 +18,12 @@ from spresso_assets.evaluation.intervals import Estimate
 from spresso_assets.evaluation.listening import SOURCE, Key, Listening, badness
 from spresso_assets.evaluation.metrics import METRICS
 from spresso_assets.evaluation.pictures import Curve, rate_plot
+from spresso_assets.evaluation.records import Record
 
 PAGES = Path(__file__).parent / "pages"
 EMBED_LIMIT = 64 << 20  # bytes of files inside of one page; browsers get slow beyond
 COLOURS = 8
+LISTED = 300  # sounds; a page of thousands is slow to open, and nobody gets to its end
 ARROWS = {"lower": "↓", "higher": "↑", "zero": "→0"}
 MIME = {".flac": "audio/flac", ".png": "image/png"}
 SHOWN = (
@@ -69,7 +71,23 @@ def report_page(comparison: Comparison, listening: Listening, page: Path, *, tit
     """
     colours = {name: f"c{n % COLOURS}" for n, name in enumerate(dict.fromkeys(r.system for r in comparison.rows))}
     links = Links(page, embed)
-    sounds = "".join(_sound(comparison, listening, links, colours, name) for name in badness(comparison))
+    records: dict[str, list[Record]] = {}
+    for record in comparison.records:
+        records.setdefault(record["sound"], []).append(record)
+    worst = badness(comparison)
+    shown = list(worst)[:LISTED]
+    sounds = "".join(_sound(listening, links, colours, records[name], worst[name]) for name in shown)
+    if len(worst) > LISTED:
+        sounds += (
+            f"<p class='quiet'>{len(worst) - LISTED} more, all better, stand only in comparison.json.</p>"
+        )
+    # What sorting needs; all figures of all sounds stand in comparison.json.
+    data = {
+        "rows": [{"system": row.system, "point": row.point} for row in comparison.rows],
+        "distances": [
+            {r["method"] + "\0" + r["profile"]: r["metrics"]["mel_distance"] for r in records[name]} for name in shown
+        ],
+    }
     body = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(conditions(comparison))}</p>",
@@ -77,7 +95,7 @@ def report_page(comparison: Comparison, listening: Listening, page: Path, *, tit
         f"<section><h2>By bit rate</h2>{_key(colours)}{_plots(comparison.rows, colours)}</section>",
         f"<section id='sounds'><h2>Sounds, worst first</h2>{_help()}{_choice(comparison.rows)}{sounds}</section>",
     ]
-    return filled_page("report", title, "".join(body), comparison.as_dict())
+    return filled_page("report", title, "".join(body), data)
 
 
 def filled_page(name: str, title: str, body: str, data: Any) -> str:
@@ -244,9 +262,8 @@ def _choice(rows: Sequence[Row]) -> str:
     )
 
 
-def _sound(comparison: Comparison, listening: Listening, links: Links, colours: dict[str, str], name: str) -> str:
-    records = [r for r in comparison.records if r["sound"] == name]
-    mean = badness(comparison)[name]
+def _sound(listening: Listening, links: Links, colours: dict[str, str], records: Sequence[Record], mean: float) -> str:
+    name = records[0]["sound"]
     keys: list[Key] = [SOURCE, *((r["method"], r["profile"]) for r in records)]
     heard = [key for key in keys if listening.has(name, key)]
     files = [f for key in heard for f in (listening.sound(name, key), listening.picture(name, key))]
@@ -257,9 +274,9 @@ def _sound(comparison: Comparison, listening: Listening, links: Links, colours: 
         cards.append(_card(listening, links, colours, name, key, record, playable and key in heard))
     bar = "<div class='bar'></div>" if playable else "<p class='quiet'>No sounds were kept of this one.</p>"
     facts = f"mel distance {mean:.2f}, {records[0]['seconds']:.1f} s"
-    marks = f"data-name='{escape(name, quote=True)}'{' data-playable' if playable else ''}"
+    marks = " data-playable" if playable else ""
     return (
-        f"<details class='sound' {marks}><summary><b>{escape(name)}</b> <span class='quiet'>{facts}</span></summary>"
+        f"<details class='sound'{marks}><summary><b>{escape(name)}</b> <span class='quiet'>{facts}</span></summary>"
         f"{bar}<div class='cards'>{''.join(cards)}</div></details>"
     )
 
@@ -270,7 +287,7 @@ def _card(
     colours: dict[str, str],
     name: str,
     key: Key,
-    record: dict[str, Any] | None,
+    record: Record | None,
     playable: bool,
 ) -> str:
     if record is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spresso_assets.evaluation.comparison import compare_systems
+from spresso_assets.evaluation.comparison import Comparison, compare_systems
 from spresso_assets.evaluation.listening import Listening, badness, fill
 from spresso_assets.evaluation.mushra import COLUMNS, mushra_page, verdict
 from spresso_assets.evaluation.records import Records
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         report, test = folder / f"report{name}.html", folder / f"test{name}.html"
         report.write_text(report_page(found, listening, report, title="Three sounds", embed=embed))
         test.write_text(mushra_page(listening, NAMES, points, test, title="Listening test", embed=embed))
-    (folder / "order.txt").write_text("\n".join(badness(found)))
+    (folder / "comparison.json").write_text(found.to_json())
     return folder
 
 
@@ -113,8 +113,9 @@ def test_x_is_one_of_both_and_is_not_shown_until_guessed(page: Page, folder: Pat
 
 def test_tables_and_sounds_can_be_sorted(page: Page, folder: Path) -> None:
     page.goto((folder / "report.html").as_uri())
-    names = page.locator(".sound").evaluate_all("boxes => boxes.map(b => b.dataset.name)")
-    assert names == (folder / "order.txt").read_text().splitlines()
+    names = page.locator(".sound summary b").all_text_contents()
+    comparison = Comparison.read(folder / "comparison.json")
+    assert names == list(badness(comparison))
     heads = page.locator("#figures thead th")
     mel = heads.locator("button", has_text="mel distance")
     for order in ("ascending", "descending"):
@@ -123,14 +124,12 @@ def test_tables_and_sounds_can_be_sorted(page: Page, folder: Path) -> None:
         values = page.locator("#figures tbody td:nth-child(3)").evaluate_all("cells => cells.map(c => +c.dataset.v)")
         assert len(values) == 4 and values == sorted(values, reverse=order == "descending")
     page.locator("#worst").select_option("2")
-    by_one = page.evaluate(
-        """() => {
-          const told = JSON.parse(document.getElementById('data').textContent), row = told.rows[2];
-          return told.records.filter(r => r.method === row.system && r.profile === row.point)
-            .sort((a, b) => b.metrics.mel_distance - a.metrics.mel_distance).map(r => r.sound);
-        }"""
-    )
-    assert page.locator(".sound").evaluate_all("boxes => boxes.map(b => b.dataset.name)") == by_one
+    row = comparison.rows[2]
+    mine = [r for r in comparison.records if (r["method"], r["profile"]) == (row.system, row.point)]
+    by_one = [r["sound"] for r in sorted(mine, key=lambda r: -r["metrics"]["mel_distance"])]
+    assert page.locator(".sound summary b").all_text_contents() == by_one
+    page.locator("#worst").select_option("")
+    assert page.locator(".sound summary b").all_text_contents() == names
 
 
 def test_it_is_readable_in_the_dark_and_on_a_phone(browser: Browser, folder: Path) -> None:

@@ -20,10 +20,10 @@
   const boxes = [...document.querySelectorAll(".sound")];
   document.getElementById("worst").addEventListener("change", (event) => {
     const row = event.target.value === "" ? null : told.rows[Number(event.target.value)];
-    const distance = new Map(told.records.filter((r) => row && r.method === row.system && r.profile === row.point)
-      .map((r) => [r.sound, r.metrics.mel_distance]));
-    const value = (box) => distance.get(box.dataset.name) ?? -1;
-    boxes[0].parentNode.append(...(row ? [...boxes].sort((a, b) => value(b) - value(a)) : boxes));
+    const distance = (n) => told.distances[n][`${row.system}\0${row.point}`] ?? -1;
+    const order = boxes.map((_, n) => n);
+    if (row) order.sort((a, b) => distance(b) - distance(a));
+    boxes[0].parentNode.append(...order.map((n) => boxes[n]));
   });
 
   let open = null; // the player that keys go to
