@@ -34,7 +34,7 @@ class SpectrogramConfig:
     hop: int = 128
     widths: tuple[int, int, int, int] = (32, 64, 128, 192)
     hyper: int = 64
-    rates: tuple[float, ...] = (4.0, 16.0, 64.0, 256.0)
+    rates: tuple[float, ...] = (1.0, 6.0, 36.0, 216.0)
     kbps: tuple[float, ...] = (1.5, 3.0, 6.0, 12.0)
 
     @property
