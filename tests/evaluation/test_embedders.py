@@ -103,6 +103,28 @@ def test_vggish_runs_from_a_file_and_keeps_the_order_of_channels(tmp_path: Path)
         assert found[0] == pytest.approx(network.embeddings(flat).double().numpy(), abs=1e-5)
 
 
+def test_clap_runs_from_a_folder_with_a_window_every_second(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    audio = {"depths": [1, 1], "num_attention_heads": [2, 2], "patch_embeds_hidden_size": 16, "hidden_size": 32}
+    text = {
+        "vocab_size": 50,
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    torch.manual_seed(0)
+    config = transformers.ClapConfig(text_config=text, audio_config=audio, projection_dim=24)
+    transformers.ClapModel(config).save_pretrained(tmp_path)
+    # As the public checkpoint without fusion of long sounds.
+    transformers.ClapFeatureExtractor(truncation="rand_trunc").save_pretrained(tmp_path)
+    embedder = open_embedder("clap", tmp_path)
+    noise = (0.1 * np.random.default_rng(0).standard_normal(12 * 48_000)).astype(np.float32)
+    found = embedder(noise)
+    assert found.shape == (3, 24) == (3, embedder.width) and np.isfinite(found).all()
+    assert found[1] == pytest.approx(embedder(noise[48_000 : 11 * 48_000])[0], abs=1e-5)
+
+
 def test_a_missing_or_foreign_embedder_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = tmp_path / "foreign"
     foreign.write_bytes(b"no weights at all")
