@@ -21,22 +21,25 @@ from spresso_assets.evaluation.metrics import METRICS, aligned, compare, diversi
 from spresso_assets.evaluation.records import Record, Records, finite, packed, unpacked
 from spresso_assets.evaluation.sounds import Sound, unfit
 from spresso_assets.evaluation.summary import FEWEST_FOR_DISTRIBUTIONS, SOURCE
-from spresso_assets.evaluation.systems import Audio, Entry, carry, mono48
+from spresso_assets.evaluation.systems import Audio, Entry, carry, mono48, weigh
 
 SCHEMA = 1
-WARM_SAMPLES = 24_000  # half a second
 Skip = Callable[[str, SpressoError], None]
 Listen = Callable[[str, Entry | None, Audio], None]
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """Sets compared by one embedder: two distances of distributions, similarity to the own source, retrieval R@1."""
+    """Sets compared by one embedder: two distances of distributions, similarity to the own source, retrieval R@1.
+
+    None where fewer than eight sounds say nothing: of distributions, and of all with an embedder whose entries have to
+    be standardised by them first.
+    """
 
     frechet: Estimate | None
     kernel: Estimate | None
-    similarity: Estimate
-    retrieval: Estimate
+    similarity: Estimate | None
+    retrieval: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Row:
         worst: the tenth percentile of each metric from its bad end.
         likeness: by embedder.
         encode_speed, decode_speed: seconds of sound per second of wall time; ``_cpu``: per second of processor time.
-        encode_bytes, decode_bytes: most memory that one call took on top of what was there.
+        encode_bytes, decode_bytes: memory that a call took on top of what was there, with the first sound of a run.
         diversity: mel distance between takes, where a system has them.
     """
 
@@ -144,7 +147,7 @@ def compare_systems(
         if skip is not None:
             skip(what, error)
 
-    warm: set[str] = set()
+    warm: set[tuple[str, str]] = set()
     for sound in sounds:
         name, audio_CN, rate = sound
         if (fault := unfit(sound)) is not None:
@@ -166,10 +169,11 @@ def compare_systems(
             if known is not None and _embedded(known, embedders) and varied:
                 continue
             try:
-                if entry.system.name not in warm:
-                    # The first call of a process pays for what later ones find ready.
-                    carry(entry, reference_N[:WARM_SAMPLES])
-                    warm.add(entry.system.name)
+                weight: dict[str, Any] = {}
+                if entry.key not in warm:
+                    # Once untimed: the first call of a process pays for what later ones find ready.
+                    weight = weigh(entry, reference_N)
+                    warm.add(entry.key)
                 passage, more = carry(entry, reference_N, takes)
             except SpressoError as error:
                 leave(f"{name}, {entry.system.name} {entry.point}", error)
@@ -180,6 +184,7 @@ def compare_systems(
                 "profile": entry.point,
                 "bytes": len(passage.data),
                 **passage.cost,
+                **weight,
                 "metrics": finite(compare(passage.decoded_N, reference_N)),
                 "embeddings": _embeddings(embedders, aligned(passage.decoded_N, reference_N)[0]),
             }
@@ -263,6 +268,9 @@ def _row(entry: Entry, found: Sequence[Record], likeness: dict[str, Likeness]) -
 
 
 def _likeness(embedder: Embedder, found: Sequence[Record], records: Records) -> Likeness:
+    enough = len(found) >= FEWEST_FOR_DISTRIBUTIONS
+    if embedder.whitened and not enough:
+        return Likeness(None, None, None, None)
     decoded: list[Embedding] = []
     sources: list[Embedding] = []
     for record in found:
@@ -281,7 +289,7 @@ def _likeness(embedder: Embedder, found: Sequence[Record], records: Records) -> 
     similarity, retrieval = (mean_estimate(f(decoded_SE, source_SE)) for f in (own_similarity, found_first))
     assert similarity is not None and retrieval is not None
     frechet = kernel = None
-    if len(found) >= FEWEST_FOR_DISTRIBUTIONS:
+    if enough:
 
         def rows_of(kept_S: NDArray[np.bool_]) -> NDArray[np.bool_]:
             return kept_S[sounds_W]

@@ -78,9 +78,7 @@ def report_page(comparison: Comparison, listening: Listening, page: Path, *, tit
     shown = list(worst)[:LISTED]
     sounds = "".join(_sound(listening, links, colours, records[name], worst[name]) for name in shown)
     if len(worst) > LISTED:
-        sounds += (
-            f"<p class='quiet'>{len(worst) - LISTED} more, all better, stand only in comparison.json.</p>"
-        )
+        sounds += f"<p class='quiet'>{len(worst) - LISTED} more, all better, stand only in comparison.json.</p>"
     # What sorting needs; all figures of all sounds stand in comparison.json.
     data = {
         "rows": [{"system": row.system, "point": row.point} for row in comparison.rows],
@@ -140,8 +138,9 @@ def _legend() -> str:
     return (
         "<p class='quiet'>Means over the sounds; below them the 95 % interval: where the mean would lie with other "
         "sounds of the same kind. ↓ less is better, ↑ more is better. Click a heading to sort. Speeds are seconds of "
-        "sound per second; in brackets per second of processor time. Memory is what one call takes on top of the "
-        "loaded model. Fréchet and kernel distances compare the set as a whole, with the embedder that is named.</p>"
+        "sound per second; in brackets per second of processor time. Memory is what one call, with the first sound, "
+        "takes on top of the loaded model. Fréchet and kernel distances compare the set as a whole, with the embedder "
+        "that is named.</p>"
     )
 
 

@@ -122,19 +122,38 @@ def carry(entry: Entry, reference_N: Audio, takes: int = 1) -> tuple[Passage, li
         SpressoError: ``system_length`` if a decode has another length than what went in; what the system raises.
     """
     system = entry.system
-    given_CN = resample(reference_N[None], SAMPLE_RATE, system.sample_rate)
-    if 1 not in system.channels:
-        given_CN = np.repeat(given_CN, min(system.channels), axis=0)
+    given_CN = _given(entry, reference_N)
     cost: dict[str, Any] = {}
-    with peak_memory(cost, "encode"), stopwatch(cost, "encode"):
+    with stopwatch(cost, "encode"):
         data = system.encode(given_CN, entry.kbps)
-    with peak_memory(cost, "decode"), stopwatch(cost, "decode"):
+    with stopwatch(cost, "decode"):
         found_CN = system.decode(data)
     decoded_N = _checked(entry, found_CN, given_CN.shape[1])
     more: list[Audio] = []
     if takes > 1 and isinstance(system, Varied):
         more = [_checked(entry, system.decode_take(data, n), given_CN.shape[1]) for n in range(1, takes)]
     return Passage(decoded_N, data, cost), more
+
+
+def weigh(entry: Entry, reference_N: Audio) -> dict[str, Any]:
+    """The memory that encoding and decoding a sound take, in bytes; empty where that cannot be told.
+
+    Raises:
+        SpressoError: what the system raises.
+    """
+    given_CN = _given(entry, reference_N)
+    found: dict[str, Any] = {}
+    with peak_memory(found, "encode"):
+        data = entry.system.encode(given_CN, entry.kbps)
+    with peak_memory(found, "decode"):
+        entry.system.decode(data)
+    return found
+
+
+def _given(entry: Entry, reference_N: Audio) -> Audio:
+    """Mono 48 kHz as the system takes it."""
+    given_CN = resample(reference_N[None], SAMPLE_RATE, entry.system.sample_rate)
+    return given_CN if 1 in entry.system.channels else np.repeat(given_CN, min(entry.system.channels), axis=0)
 
 
 def _checked(entry: Entry, found_CN: Audio, samples: int) -> Audio:

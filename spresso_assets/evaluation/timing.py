@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import time
 from collections.abc import Iterator
@@ -27,11 +28,14 @@ def stopwatch(times: dict[str, Any], name: str) -> Iterator[None]:
 def peak_memory(found: dict[str, Any], name: str) -> Iterator[None]:
     """By how many bytes the resident memory of this process rose at most during the block.
 
-    Linux keeps a high-water mark that a process may set back; elsewhere nothing is noted. Weights that were loaded
-    before do not count, and pages that an earlier block left with the allocator are used again without counting: of
-    many blocks the largest figure is the true one.
+    Linux keeps a high-water mark that a process may set back; elsewhere nothing is noted. What was freed before goes
+    back to the system first, where the C library can do that: pages that it kept would be used again without counting.
+    They then have to be fetched anew, so what is weighed is not to be timed. Weights that were loaded before do not
+    count.
     """
     before = None
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
     with contextlib.suppress(OSError):
         CLEAR.write_text("5")  # sets VmHWM back to VmRSS, see proc_pid_clear_refs(5)
         before = _kilobytes("VmHWM")
