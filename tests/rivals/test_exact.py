@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 from spresso_assets.rivals import exact
 
 
-def test_linear_is_integer_arithmetic_at_its_largest() -> None:
+@pytest.mark.parametrize(("largest", "heaviest"), [(1 << 20, exact.WEIGHT_LIMIT), (1 << 20, 90), (3000, 30_000)])
+def test_linear_is_integer_arithmetic(largest: int, heaviest: int) -> None:
+    """Also at its limits, where it saturates."""
     generator = np.random.default_rng(0)
-    x = generator.integers(-(1 << 20), 1 << 20, (5, 700))
-    weight = generator.integers(-exact.WEIGHT_LIMIT, exact.WEIGHT_LIMIT, (7, 700))
+    x = generator.integers(-largest, largest, (5, 700))
+    weight = generator.integers(-heaviest, heaviest, (7, 700))
     got = exact.linear(x.astype(float), weight.astype(float))
     for n in range(5):
         for o in range(7):

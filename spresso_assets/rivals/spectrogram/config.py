@@ -13,6 +13,7 @@ FINENESS = 16  # steps of the rate between two trained ones
 Z_LIMIT = 31  # hyper-latents lie in -31..31
 SCALES = 64  # spreads of latents, from 0.11 on, each a tenth more than the one before
 SCALE_MIN, SCALE_MAX = 0.11, 64.0
+SCALE_START = 4.0  # scale of untrained latents: cheap ones, of which training finds those that are worth more
 SURE = 2  # latents of scales up to this one are zero, and not sent: less than one in a thousand would not be
 SHRINK, HYPER_SHRINK = 16, 64  # pixels of the image per latent and per hyper-latent, in both directions
 

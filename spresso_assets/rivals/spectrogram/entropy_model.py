@@ -20,6 +20,7 @@ from spresso_assets.codec.entropy import Decoder, Encoder
 from spresso_assets.rivals import exact
 from spresso_assets.rivals.spectrogram.config import (
     HYPER_SHRINK,
+    SCALE_START,
     SCALES,
     SURE,
     Z_LIMIT,
@@ -41,7 +42,7 @@ def build_tables(network: ImageCodec) -> dict[str, Tensor]:
         tensors[f"{name}.weight"] = exact.whole_weights(layer.weight.detach().cpu().double().numpy())
         bias = layer.bias.detach().cpu().double().numpy().copy()
         if name == "three":
-            bias[len(bias) // 2 :] += 8.0
+            bias[len(bias) // 2 :] += SCALE_START
         tensors[f"{name}.bias"] = exact.whole_bias(bias)
     tensors["place"] = np.rint(decoder.place_PF.detach().cpu().double().numpy() * exact.ONE).astype(np.int32)
     for scale in range(SURE + 1, SCALES):

@@ -23,6 +23,7 @@ from spresso_assets.rivals.spectrogram.config import (
     HYPER_SHRINK,
     SCALE_MAX,
     SCALE_MIN,
+    SCALE_START,
     SCALES,
     SHRINK,
     Z_LIMIT,
@@ -86,7 +87,7 @@ class HyperDecoder(nn.Module):
         places = self.place_PF[None, :, None].expand(len(z_BHTF), -1, z_BHTF.shape[2], -1)
         h = F.relu(self.one(_double(torch.cat([z_BHTF, places], 1))))
         mean, scale = self.three(F.relu(self.two(_double(h)))).chunk(2, 1)
-        return mean, scale + 8.0
+        return mean, scale + SCALE_START
 
 
 def _double(x_BCTF: Tensor) -> Tensor:
@@ -109,10 +110,10 @@ class ImageCodec(nn.Module):
         )
         self.hyper_decoder = HyperDecoder(cfg)
         self.z_mean_HF = nn.Parameter(torch.zeros(cfg.hyper, cfg.rows // HYPER_SHRINK))
-        self.z_spread_HF = nn.Parameter(torch.zeros(cfg.hyper, cfg.rows // HYPER_SHRINK))  # log of it
+        self.z_spread_HF = nn.Parameter(torch.full((cfg.hyper, cfg.rows // HYPER_SHRINK), -2.0))  # log of it
         steps_R1 = torch.tensor(cfg.rates).log()[:, None] / 4
-        self.gain_RM = nn.Parameter((steps_R1 + math.log(4.0)).repeat(1, cfg.latents))  # logarithms
-        self.ungain_RM = nn.Parameter(-(steps_R1 + math.log(4.0)).repeat(1, cfg.latents))
+        self.gain_RM = nn.Parameter((steps_R1 + math.log(2.0)).repeat(1, cfg.latents))  # logarithms
+        self.ungain_RM = nn.Parameter(-(steps_R1 + math.log(2.0)).repeat(1, cfg.latents))
 
     def gains(self, rate: float) -> tuple[Tensor, Tensor]:
         """Factors [M, 1, 1] before and after rounding, for a rate between 0 and R - 1."""
