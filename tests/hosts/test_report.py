@@ -203,17 +203,21 @@ def test_every_listener_has_another_order(page: Page, folder: Path, tmp_path: Pa
     assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
 
 
-def test_what_plays_is_what_is_rated(page: Page, folder: Path) -> None:
-    """The sound behind a slider is the one whose name its score gets."""
+def test_what_plays_is_what_is_rated(page: Page, folder: Path, tmp_path: Path) -> None:
+    """The sound behind each slider is the one whose system gets its score; the open reference is the original."""
     page.add_init_script(
         "const A = Audio; window.made = []; Audio = function () { const a = new A(); made.push(a); return a; };"
     )
     begin(page, folder, "test.html", "ann")
-    page.evaluate("() => { window.made = window.made.slice(-7); }")
-    addresses = page.evaluate("() => window.made.map(a => a.getAttribute('src'))")
-    told = page.evaluate("() => JSON.parse(document.getElementById('data').textContent).trials")
-    trial = next(t for t in told if addresses[0] == t["conditions"][0]["url"])
     page.keyboard.press("c")
-    page.wait_for_function("() => !window.made[3].muted && !window.made[3].paused && window.made[3].currentTime > 0")
-    assert page.evaluate("() => window.made.filter(a => !a.muted).length") == 1
-    assert sorted(addresses[1:]) == sorted(c["url"] for c in trial["conditions"])
+    page.wait_for_function("() => { const a = made.at(-4); return !a.muted && !a.paused && a.currentTime > 0; }")
+    assert page.evaluate("() => made.filter(a => !a.muted && !a.paused).length") == 1
+    rate_all(page)
+    told = page.evaluate("() => JSON.parse(document.getElementById('data').textContent).trials")
+    behind = {c["url"]: (t["sound"], c["system"], c["point"]) for t in told for c in t["conditions"]}
+    heard = [behind[address] for address in page.evaluate("() => made.map(a => a.getAttribute('src'))")]
+    rows = [(row["sound"], row["system"], row["point"]) for row in saved(page, tmp_path / "ann.csv")]
+    for trial in range(3):
+        reference, *slots = heard[7 * (trial + 1) :][:7]  # those of the training come first
+        assert reference == (slots[0][0], "reference", "")
+        assert slots == rows[6 * trial :][:6]
