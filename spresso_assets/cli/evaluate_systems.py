@@ -60,6 +60,7 @@ def compare(state: State, wanted: Wanted) -> Comparison:
     """
     import torch
 
+    from spresso_assets.codec.bundle import read_config
     from spresso_assets.evaluation.comparison import compare_systems
     from spresso_assets.evaluation.listening import Listening
     from spresso_assets.evaluation.records import Records
@@ -72,13 +73,19 @@ def compare(state: State, wanted: Wanted) -> Comparison:
     if wanted.threads:
         torch.set_num_threads(wanted.threads)
     embedders = _embedders(wanted.embedders)
-    systems, weights_sha256 = _systems(state, wanted)
+    systems = _systems(state, wanted)
     given = entries(systems, wanted.max_kbps)
     if not given:
         raise SpressoError(
             "no system has a point at so low a rate", code="usage", hint="Raise --max-kbps.", exit_code=ExitCode.USAGE
         )
-    conditions = {"seconds": wanted.seconds, "seed": wanted.seed, "threads": torch.get_num_threads()} | weights_sha256
+    # The bundle's weights count whether it takes part yet or not: systems may join later.
+    conditions = {
+        "seconds": wanted.seconds,
+        "seed": wanted.seed,
+        "threads": torch.get_num_threads(),
+        "weights": read_config(state.bundle_dir())[1]["weights_sha256"][:12],
+    }
     page, folder = _places(wanted.out)
     listening: Listening | None = None
     if folder is not None:
@@ -154,8 +161,8 @@ def _places(out: Path | None) -> tuple[Path | None, Path | None]:
     return (out, out.with_name(f"{out.stem}-files")) if out.suffix.lower() == ".html" else (None, out)
 
 
-def _systems(state: State, wanted: Wanted) -> tuple[list[System], dict[str, str]]:
-    """The systems in the order in which they were named, and the weights that their figures depend on."""
+def _systems(state: State, wanted: Wanted) -> list[System]:
+    """The systems in the order in which they were named."""
     from spresso_assets.evaluation.nearest_clip import NearestClip
     from spresso_assets.evaluation.sounds import choose, read_sounds
     from spresso_assets.ingest.globs import AUDIO_SUFFIXES
@@ -172,21 +179,18 @@ def _systems(state: State, wanted: Wanted) -> tuple[list[System], dict[str, str]
             exit_code=ExitCode.MODEL_MISSING,
         )
     systems: list[System] = []
-    facts: dict[str, str] = {}
     for name in wanted.systems:
         if name == "spresso":
             from spresso_assets.rivals.spresso import Spresso
 
-            codec = state.codec()
-            facts["weights"] = codec.weights_sha256[:12]
-            systems.append(Spresso(codec, list(wanted.profiles), seed=wanted.seed))
+            systems.append(Spresso(state.codec(), list(wanted.profiles), seed=wanted.seed))
         elif name == NEAREST and wanted.library is not None:
             names = choose(wanted.library, AUDIO_SUFFIXES, "train", None)
             state.out.note(f"looking at {len(names)} sounds of {wanted.library}")
             systems.append(NearestClip(read_sounds(wanted.library, names, wanted.seconds, lambda *_: None)))
         else:
             systems.append(next(rivals))
-    return systems, facts
+    return systems
 
 
 def _embedders(named: Sequence[str]) -> list[Embedder]:

@@ -82,10 +82,18 @@ def test_systems_are_compared_into_a_report_and_a_listening_test(
     made = {file: file.stat().st_mtime_ns for file in (out / "audio").iterdir()}
     assert len(made) == 3 * 6 * 2  # sounds; original, anchor and four decodes; picture and sound
     records = (out / "records.jsonl").read_bytes()
-    # Again, as one file: nothing is measured or made once more.
+    # Again: nothing is measured or made once more.
     assert "nearest-clip" in spresso.ok(*given).out
     assert (out / "records.jsonl").read_bytes() == records
     assert {file: file.stat().st_mtime_ns for file in (out / "audio").iterdir()} == made
+
+
+def test_a_system_that_joins_later_costs_only_itself(spresso: Spresso, sounds: Path, tmp_path: Path) -> None:
+    given = ("evaluate", sounds, "--profiles", "1hz", "--max-kbps", "6", "--heard", "0", "--out", tmp_path / "out")
+    spresso.ok(*given, "--systems", "opus")
+    records = (tmp_path / "out" / "records.jsonl").read_bytes()
+    assert len(spresso.ok(*given, "--systems", "opus,spresso", "--json").data["rows"]) == 2
+    assert (tmp_path / "out" / "records.jsonl").read_bytes().startswith(records)
 
 
 def test_a_report_can_be_one_file(spresso: Spresso, sounds: Path, tmp_path: Path) -> None:
