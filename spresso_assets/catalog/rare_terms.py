@@ -26,7 +26,7 @@ BY_FIELD = {
     "tag": "SELECT x.asset_id FROM asset_tag x WHERE x.tag_id IN (SELECT t.id FROM tag t WHERE {})",
     "profile": "SELECT r.asset_id FROM rendition r WHERE r.status = 'ready' "
     "AND r.profile_id IN (SELECT p.id FROM encode_profile p WHERE {})",
-    "state": "SELECT f.asset_id FROM source_file f WHERE {}",
+    "state": "SELECT f.asset_id FROM source_file f WHERE f.asset_id IS NOT NULL AND f.state <> 'moved' AND {}",
 }
 FROM = "FROM asset JOIN asset_text ON asset_text.asset_id = asset.id"
 
@@ -56,14 +56,16 @@ def _through_the_rarest(rows: Rows, group: Sequence[Term], few: int) -> list[int
     if not candidates:
         return []
     compiled = Compiled()
-    # a field's candidates are more than its matches: it is asked again
-    others = [term for term in group if term is not driver or term.field is not None]
+    # the candidates of most fields are more than their matches: these are asked again
+    exact = driver.field is None or driver.field in BY_FIELD
+    others = [term for term in group if term is not driver or not exact]
     unstemmed = candidates - stemmed
     if len(unstemmed) > ONE_BY_ONE and any(term.field is None for term in others):
         return None
     asked = [_row_by_row(compiled, term, driver, unstemmed) for term in others]
     where = " AND ".join([among(compiled, candidates), *asked, "asset.deleted_at IS NULL"])
-    return [row[0] for row in rows.rows(f"SELECT asset.id {FROM} WHERE {where} ORDER BY asset.id", compiled.params)]
+    source = FROM if "asset_text" in where else "FROM asset"
+    return [row[0] for row in rows.rows(f"SELECT asset.id {source} WHERE {where} ORDER BY asset.id", compiled.params)]
 
 
 def among(compiled: Compiled, ids: Iterable[int]) -> str:

@@ -1,6 +1,7 @@
 """Find sounds: bare words over stemmed and trigram indices, fields, ranges, negation; best matches first."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from spresso_assets.catalog.stored_paths import path_from_stored
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-COUNTING_S = 0.03  # how long the number of matches may take beyond the page
+COUNTED_WITHIN_S = 0.05  # after so long a search ends, whether the number of matches is known or not
 
 
 @dataclass
@@ -69,12 +70,14 @@ def find(
         most: beyond so many they are not counted.
     """
     rows, parsed = as_rows(source), _parsed(query)
+    began = time.monotonic()
     page = _page(rows, parsed, limit, offset, sort)
     hits = _hits(rows, page.ids)
-    if page.exact or page.at_least >= most:
+    left_s = began + COUNTED_WITHIN_S - time.monotonic()
+    if page.exact or page.at_least >= most or left_s <= 0:
         return Found(hits, page.at_least, page.exact)
     try:
-        with rows.within(COUNTING_S):
+        with rows.within(left_s):
             number = _count_up_to(rows, parsed, page, most + 1)
     except TimeoutError:
         return Found(hits, page.at_least, exact=False)

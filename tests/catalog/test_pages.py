@@ -87,3 +87,11 @@ def test_counting_gives_up_and_the_page_is_still_there(catalog: Catalog, monkeyp
         monkeypatch.setattr("spresso_assets.catalog.search._count_up_to", lambda *_: rows.rows(endless, {})[0][0])
         found = find(session, "channels:1..", limit=5)
         assert (len(found.hits), found.total, found.exact) == (5, 5, False)
+
+
+def test_files_that_are_no_sound_yet_do_not_stop_a_search_by_state(catalog: Catalog) -> None:
+    fill(catalog, 20)
+    with catalog.session() as session:
+        session.connection().exec_driver_sql("UPDATE source_file SET asset_id = NULL, state = 'settling' WHERE id < 3")
+        assert search(session, "state:settling") == []
+        assert find(session, "state:present", limit=5).hits
