@@ -16,7 +16,11 @@ from tests.hosts.programs import needs
 from tests.plugin_bridge.running import Running
 
 needs(*PROGRAMS)
-pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed (pip install 'spresso-assets[shelf]')")
+pytest.importorskip(
+    "PySide6.QtWidgets",
+    reason="PySide6, or a library that it needs, is not installed (pip install 'spresso-assets[shelf]')",
+    exc_type=ImportError,
+)
 
 SHELF = (470, 640)  # the size of the window
 ROW_1 = (120, 75)  # a place in the first row

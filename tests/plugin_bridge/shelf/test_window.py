@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed (pip install 'spresso-assets[shelf]')")
+pytest.importorskip(
+    "PySide6.QtWidgets",
+    reason="PySide6, or a library that it needs, is not installed (pip install 'spresso-assets[shelf]')",
+    exc_type=ImportError,
+)
 
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
