@@ -123,7 +123,7 @@ class BridgeClient:
 
         Args:
             query: words, as in `spresso search`.
-            filters: category, tag, dur_min and dur_max [s], channels, license, sort, limit, cursor.
+            filters: category, tag, dur_min and dur_max [s], channels, profile, sort, limit, cursor.
         """
         return self._json("GET", "/v1/search", {"q": query, **filters})
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-_HEADER = struct.Struct("<4sBBqIIIB")
+PAGE_HEADER = struct.Struct("<4sBBqIIIB")
 _CONTINUED, _LAST = 0x01, 0x04
 _LARGEST_PAGE = 27 + 255 + 255 * 255
 
@@ -41,7 +41,7 @@ def read_pages(file: BinaryIO, start: int = 0) -> Iterator[Page]:
     while position + 27 <= end:
         file.seek(position)
         head = file.read(27 + 255)
-        magic, version, flags, granule, serial, _, _, count = _HEADER.unpack_from(head)
+        magic, version, flags, granule, serial, _, _, count = PAGE_HEADER.unpack_from(head)
         if magic != b"OggS" or version != 0 or len(head) < 27 + count:
             return
         page = Page(flags, granule, serial, position + 27 + count, head[27 : 27 + count])

@@ -59,6 +59,12 @@ def compile_query(query: Query, dialect: str) -> Compiled:
     return compiled
 
 
+def source_of(sql: str) -> str:
+    """FROM `asset`, and its text only where it is asked for: reading it costs as much again."""
+    text = " JOIN asset_text ON asset_text.asset_id = asset.id" if "asset_text" in sql else ""
+    return f"FROM asset{text}"
+
+
 def compile_terms(compiled: Compiled, terms: Sequence[Term], dialect: str) -> str:
     """A condition that all the terms hold."""
     return " AND ".join(_term(compiled, term, dialect) for term in terms)

@@ -10,9 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spresso_assets.catalog.conditions import WEIGHTS, Compiled, compile_query, compile_terms, literal, stem_postgres
+from spresso_assets.catalog.conditions import (
+    WEIGHTS,
+    Compiled,
+    compile_query,
+    compile_terms,
+    literal,
+    source_of,
+    stem_postgres,
+)
 from spresso_assets.catalog.grammar import Query, Term
-from spresso_assets.catalog.rare_terms import FROM, all_matches, among, has_inside, is_inside, phrases
+from spresso_assets.catalog.rare_terms import all_matches, among, has_inside, is_inside, phrases
 from spresso_assets.catalog.rows import Rows
 from spresso_assets.catalog.sorting import Order
 
@@ -95,7 +103,7 @@ def _in_order(rows: Rows, query: Query, limit: int, offset: int, order: Order) -
     compiled = Compiled()
     if query and (every := all_matches(rows, query, SORTED)) is not None:
         where = among(compiled, every)
-        found = rows.rows(f"SELECT asset.id {FROM} WHERE {where} {window}", compiled.params)
+        found = rows.rows(f"SELECT asset.id {source_of(order.sql)} WHERE {where} {window}", compiled.params)
         return Page([row[0] for row in found], len(every), exact=True)
     if order.index is None:
         return None
@@ -185,12 +193,13 @@ def _ranked(rows: Rows, stems: _Stems, by_words: list[int]) -> list[int]:
     if rows.dialect == "sqlite":
         return _ids(rows, stems, order, most=len(by_words))
     where = f"asset.id = ANY({stems.bind(by_words)}) AND asset.deleted_at IS NULL AND ({stems.rest})"
-    return [row[0] for row in rows.rows(f"SELECT asset.id {FROM} WHERE {where} ORDER BY {order}", stems.params)]
+    source = source_of(f"{where} {order}")
+    return [row[0] for row in rows.rows(f"SELECT asset.id {source} WHERE {where} ORDER BY {order}", stems.params)]
 
 
 def _ids(rows: Rows, stems: _Stems, order: str | None, *, most: int) -> list[int]:
     where = f"WHERE ({stems.match}) AND asset.deleted_at IS NULL AND ({stems.rest})"
-    source = FROM
+    source = source_of(where)
     if rows.dialect == "sqlite":
         text = "CROSS JOIN asset_text ON asset_text.asset_id = asset.id" if "asset_text" in stems.rest else ""
         source = f"FROM asset_fts CROSS JOIN asset ON asset.id = asset_fts.rowid {text}"
@@ -222,7 +231,6 @@ def _in_parts(rows: Rows, where: str, params: dict[str, Any], most: int) -> tupl
     """
     found: list[int] = []
     text = "asset_text" in where
-    source = FROM if text else "FROM asset"
     for low, high in PARTS if text else ((0, None),):
         part = [
             f"{column} > {low}" for column in (("asset.id", "asset_text.asset_id") if text and low else ("asset.id",))
@@ -233,7 +241,8 @@ def _in_parts(rows: Rows, where: str, params: dict[str, Any], most: int) -> tupl
         found += [
             row[0]
             for row in rows.rows(
-                f"SELECT asset.id {source} WHERE {' AND '.join(part)} AND asset.deleted_at IS NULL AND ({where}) "
+                f"SELECT asset.id {source_of(where)} "
+                f"WHERE {' AND '.join(part)} AND asset.deleted_at IS NULL AND ({where}) "
                 f"ORDER BY asset.id LIMIT {most + 1 - len(found)}",
                 params,
             )

@@ -15,6 +15,7 @@ from spresso_assets.catalog.conditions import (
     fts_phrase,
     implied_words,
     literal,
+    source_of,
     text_field,
 )
 from spresso_assets.catalog.fields import field_named
@@ -28,7 +29,6 @@ BY_FIELD = {
     "AND r.profile_id IN (SELECT p.id FROM encode_profile p WHERE {})",
     "state": "SELECT f.asset_id FROM source_file f WHERE f.asset_id IS NOT NULL AND f.state <> 'moved' AND {}",
 }
-FROM = "FROM asset JOIN asset_text ON asset_text.asset_id = asset.id"
 
 
 def all_matches(rows: Rows, query: Query, few: int) -> list[int] | None:
@@ -64,8 +64,10 @@ def _through_the_rarest(rows: Rows, group: Sequence[Term], few: int) -> list[int
         return None
     asked = [_row_by_row(compiled, term, driver, unstemmed) for term in others]
     where = " AND ".join([among(compiled, candidates), *asked, "asset.deleted_at IS NULL"])
-    source = FROM if "asset_text" in where else "FROM asset"
-    return [row[0] for row in rows.rows(f"SELECT asset.id {source} WHERE {where} ORDER BY asset.id", compiled.params)]
+    return [
+        row[0]
+        for row in rows.rows(f"SELECT asset.id {source_of(where)} WHERE {where} ORDER BY asset.id", compiled.params)
+    ]
 
 
 def among(compiled: Compiled, ids: Iterable[int]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spresso_assets.catalog.conditions import compile_query
+from spresso_assets.catalog.conditions import compile_query, source_of
 from spresso_assets.catalog.grammar import Query, parse
 from spresso_assets.catalog.pages import Page, number_up_to
 from spresso_assets.catalog.pages import page as short_way
@@ -133,9 +133,6 @@ def _page(rows: Rows, query: Query, limit: int | None, offset: int, sort: str | 
         return short
     compiled = compile_query(query, rows.dialect)
     by = order.sql if order else ", ".join(filter(None, [compiled.rank, "asset.id"]))
-    # without words or names to sort by, nothing is asked of the text
-    text = "asset_text" in f"{compiled.where} {by}" or compiled.rank_join
-    join = f"JOIN asset_text ON asset_text.asset_id = asset.id {compiled.rank_join}" if text else ""
     window = f"LIMIT {int(limit)}" if limit is not None else ("LIMIT -1" if rows.dialect == "sqlite" else "")
     where = compiled.where
     if rows.dialect == "sqlite" and limit is not None and by == "asset.id":
@@ -143,7 +140,8 @@ def _page(rows: Rows, query: Query, limit: int | None, offset: int, sort: str | 
         for column in WALKED:
             where = where.replace(f"{column} ", f"+{column} ")
     found = rows.rows(
-        f"SELECT asset.id FROM asset {join} WHERE asset.deleted_at IS NULL AND ({where}) "
+        f"SELECT asset.id {source_of(f'{where} {by}')} {compiled.rank_join} "
+        f"WHERE asset.deleted_at IS NULL AND ({where}) "
         f"ORDER BY {by} {window} OFFSET {int(offset)}",
         compiled.params,
     )
@@ -177,8 +175,7 @@ def search_ids(source: "Session | Rows", query: str, limit: int | None = None) -
 
 
 def _ids_sql(what: str, where: str) -> str:
-    join = "JOIN asset_text ON asset_text.asset_id = asset.id " if "asset_text" in where else ""
-    return f"SELECT {what} FROM asset {join}WHERE asset.deleted_at IS NULL AND ({where})"
+    return f"SELECT {what} {source_of(where)} WHERE asset.deleted_at IS NULL AND ({where})"
 
 
 def _flags(stored: Any) -> list[str]:

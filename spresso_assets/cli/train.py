@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from spresso_assets.cli.captions import captions as captions_command
 from spresso_assets.cli.fit import fit
+from spresso_assets.cli.train_options import (
+    Data,
+    Minutes,
+    Resume,
+    Threads,
+    loop_of,
+    options_of,
+    preset_of,
+    print_figures,
+    set_threads,
+)
 from spresso_assets.cli.train_rivals import app as rivals
-
-T = TypeVar("T")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,8 +33,6 @@ app.command("captions")(captions_command)
 app.add_typer(rivals, name="rival")
 
 Run = Annotated[Path, typer.Option("--run", help="Folder of this training run; stages find each other below it.")]
-Minutes = Annotated[float, typer.Option("--max-minutes", help="Time budget, summed over resumed runs.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
 Base = Annotated[
     Path | None,
     typer.Option("--base", help="Bundle to start from, or 'small' for the shipped one: what the run lacks is its."),
@@ -36,17 +43,13 @@ Rate = Annotated[
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file with one table per stage.", dir_okay=False)]
 Preset = Annotated[str, typer.Option("--preset", help="Model size: full, small or tiny.")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda; under torchrun, every process has its own GPU.")]
-Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 lets torch decide.")]
 
 
 def _setup(threads: int, device: str = "cpu") -> str:
     """Threads, and the other processes of a run under torchrun; returns the device of this process."""
-    import torch
-
     from spresso_assets.training.ranks import join, own_device
 
-    if threads:
-        torch.set_num_threads(threads)
+    set_threads(threads)
     device = own_device(device)
     join()
     return device
@@ -57,9 +60,7 @@ def _model(preset: str, config: Path | None) -> Any:
     from spresso_assets.codec.config import PRESETS
     from spresso_assets.training.settings import apply, read_table
 
-    if preset not in PRESETS:
-        raise typer.BadParameter(f"unknown preset '{preset}'; known: {', '.join(PRESETS)}")
-    return apply(PRESETS[preset], read_table(config, "model"))
+    return apply(preset_of(PRESETS, preset), read_table(config, "model"))
 
 
 def _source(run: Path, base: Path | None, preset: str, config: Path | None) -> tuple[Any, Any]:
@@ -81,28 +82,9 @@ def _one_rate(model: Any, rate: str | None) -> Any:
     return model.only(rate) if rate else model
 
 
-def _loop(config: Path | None, stage: str, **given: Any) -> Any:
-    from spresso_assets.training.loop import LoopConfig
-    from spresso_assets.training.settings import apply, read_table
-
-    return apply(apply(LoopConfig(), given), read_table(config, stage).get("loop", {}))
-
-
-def _options(config: Path | None, stage: str, defaults: T) -> T:
-    """The stage's own options: ``defaults`` with its table applied, less the loop's part."""
-    from spresso_assets.training.settings import apply, read_table
-
-    return apply(defaults, {k: v for k, v in read_table(config, stage).items() if k != "loop"})
-
-
-def _report(values: dict[str, float]) -> None:
-    for name, value in values.items():
-        typer.echo(f"{name}\t{value:.4f}")
-
-
 @app.command()
 def prepare(
-    data: Annotated[Path, typer.Argument(help="Folder of sounds; a manifest.csv (path, split) in it is honoured.")],
+    data: Data,
     run: Run = Path("runs/small"),
     preset: Preset = "small",
     base: Base = None,
@@ -137,11 +119,11 @@ def prepare(
     if model.autoencoder.encoder != "logmel":
         learned = AudioAE(model.autoencoder, model.sigma_data)
         learned.load_state_dict(source.state("autoencoder", "autoencoder"))
-    _report(build_cache(data, run / "data", model.autoencoder, autoencoder=learned, procedural=procedural))
+    print_figures(build_cache(data, run / "data", model.autoencoder, autoencoder=learned, procedural=procedural))
     if source.base is not None:
         write_statistics(source.base, run / "data")
     if tower is not None:
-        _report(build_text_cache(run / "data", told, tower))
+        print_figures(build_text_cache(run / "data", told, tower))
 
 
 @app.command()
@@ -164,9 +146,9 @@ def autoencoder(
     if join().leads and not (run / "data" / "waves-val.safetensors").exists():
         build_wave_cache(data, run / "data", procedural=procedural)
     join().wait()
-    loop = _loop(config, "autoencoder", max_minutes=max_minutes)
-    cfg = _options(config, "autoencoder", AutoencoderTrainingConfig())
-    _report(
+    loop = loop_of(config, "autoencoder", max_minutes=max_minutes)
+    cfg = options_of(config, "autoencoder", AutoencoderTrainingConfig())
+    print_figures(
         train_autoencoder(
             _model(preset, config), run / "data", run / "autoencoder", loop, cfg, resume=resume, device=device
         )
@@ -187,10 +169,10 @@ def prior(
     from spresso_assets.training.prior import PriorConfig, train_prior
 
     device = _setup(threads, device)
-    loop = _loop(config, "prior", max_minutes=max_minutes)
-    cfg = _options(config, "prior", PriorConfig())
+    loop = loop_of(config, "prior", max_minutes=max_minutes)
+    cfg = options_of(config, "prior", PriorConfig())
     model, out = _model(preset, config), run / "prior"
-    _report(train_prior(model, run / "data", out, loop, cfg, resume=resume, device=device))
+    print_figures(train_prior(model, run / "data", out, loop, cfg, resume=resume, device=device))
 
 
 @app.command()
@@ -214,12 +196,12 @@ def adapter(
     from spresso_assets.training.source import stage_folder
 
     device = _setup(threads, device)
-    loop = _loop(config, "adapter", max_minutes=max_minutes)
-    cfg = _options(config, "adapter", AdapterConfig())
+    loop = loop_of(config, "adapter", max_minutes=max_minutes)
+    cfg = options_of(config, "adapter", AdapterConfig())
     model, source = _source(run, base, preset, config)
     model = _one_rate(model if lora_rank is None else model.with_lora(lora_rank), rate)
     out = run / stage_folder("adapter", model)
-    _report(train_adapter(model, run / "data", source, out, loop, cfg, resume=resume, device=device))
+    print_figures(train_adapter(model, run / "data", source, out, loop, cfg, resume=resume, device=device))
 
 
 @app.command()
@@ -244,7 +226,7 @@ def quantizer(
     out = run / "quantizer" / rate
     if rate not in model.quantizers:
         raise typer.BadParameter(f"unknown frame rate '{rate}'; known: {', '.join(model.quantizers)}")
-    cfg = _options(config, "quantizer", QuantizerTrainingConfig())
+    cfg = options_of(config, "quantizer", QuantizerTrainingConfig())
     train_ND, sound_N, val_ND = stored_vectors(model, source, rate, cfg.vectors, out, resume=resume)
     report = train_quantizer(
         model.quantizers[rate],
@@ -277,11 +259,11 @@ def finetune(
 
     device = _setup(threads, device)
     model, source = _source(run, base, preset, config)
-    loop = _loop(config, "finetune", max_minutes=max_minutes)
-    cfg = _options(config, "finetune", FinetuneConfig())
+    loop = loop_of(config, "finetune", max_minutes=max_minutes)
+    cfg = options_of(config, "finetune", FinetuneConfig())
     model = _one_rate(model, rate)
     quantizers, out = source.quantizers(model), run / stage_folder("finetune", model)
-    _report(train_finetune(model, run / "data", source, quantizers, out, loop, cfg, resume=resume, device=device))
+    print_figures(train_finetune(model, run / "data", source, quantizers, out, loop, cfg, resume=resume, device=device))
 
 
 @app.command()
@@ -302,11 +284,11 @@ def distill(
 
     device = _setup(threads, device)
     model, source = _source(run, base, preset, config)
-    loop = _loop(config, "distill", max_minutes=max_minutes, lr=1e-3)
-    cfg = _options(config, "distill", DistillConfig())
+    loop = loop_of(config, "distill", max_minutes=max_minutes, lr=1e-3)
+    cfg = options_of(config, "distill", DistillConfig())
     model = _one_rate(model, rate)
     quantizers, out = source.quantizers(model), run / stage_folder("distill", model)
-    _report(train_distill(model, run / "data", source, quantizers, out, loop, cfg, resume=resume, device=device))
+    print_figures(train_distill(model, run / "data", source, quantizers, out, loop, cfg, resume=resume, device=device))
 
 
 @app.command()
@@ -349,13 +331,13 @@ def entropy(
     stay_alone("train entropy")
     _setup(threads)
     model, source = _source(run, base, preset, config)
-    cfg = _options(config, "entropy", EntropyTrainingConfig())
+    cfg = options_of(config, "entropy", EntropyTrainingConfig())
     for rate in rates or model.quantizers:
         if rate not in model.quantizers:
             raise typer.BadParameter(f"unknown frame rate '{rate}'; known: {', '.join(model.quantizers)}")
         out, data = run / FOLDER, run / "data"
         report = train_entropy(model, data, source, rate, out, cfg, max_minutes=max_minutes, resume=resume)
-        _report({f"{rate} {name}": value for name, value in report.items()})
+        print_figures({f"{rate} {name}": value for name, value in report.items()})
 
 
 @app.command()

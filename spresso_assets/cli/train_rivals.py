@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from spresso_assets.cli.train_options import (
+    Data,
+    Minutes,
+    Resume,
+    Threads,
+    loop_of,
+    options_of,
+    preset_of,
+    print_figures,
+    set_threads,
+)
+
 if TYPE_CHECKING:
     from spresso_assets.training.loop import LoopConfig
+
+T = TypeVar("T")
+STAGE = "rival"  # the table of the TOML file
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Train a rival of our own: spectrogram, soundstream or encodec-ours.",
 )
 
-Data = Annotated[Path, typer.Argument(help="Folder of sounds; a manifest.csv (path, split) in it is honoured.")]
 Run = Annotated[Path, typer.Option("--run", help="Folder of this training run.")]
-Minutes = Annotated[float, typer.Option("--max-minutes", help="Time budget, summed over resumed runs.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")]
 Preset = Annotated[str, typer.Option("--preset", help="Size: small or tiny.")]
 Config = Annotated[
     Path | None, typer.Option("--config", help="TOML file with a table [rival] of training options.", dir_okay=False)
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
-Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 lets torch decide.")]
 Limit = Annotated[int | None, typer.Option("--limit", help="At most so many sounds of each split, for trials.")]
-
-
-def _of(presets: dict[str, Any], preset: str) -> Any:
-    if preset not in presets:
-        raise typer.BadParameter(f"unknown preset '{preset}'; known: {', '.join(presets)}")
-    return presets[preset]
 
 
 def _clips(data: Path, run: Path, sample_rate: int, channels: int, limit: int | None) -> Path:
@@ -43,26 +48,9 @@ def _clips(data: Path, run: Path, sample_rate: int, channels: int, limit: int | 
     return run / "data"
 
 
-def _options(config: Path | None, defaults: Any, minutes: float, **loop: Any) -> tuple[Any, LoopConfig]:
+def _options(config: Path | None, defaults: T, minutes: float, **loop: Any) -> tuple[T, LoopConfig]:
     """Training options and the loop's, with the file's table applied."""
-    from spresso_assets.training.loop import LoopConfig
-    from spresso_assets.training.settings import apply, read_table
-
-    table = read_table(config, "rival")
-    own = apply(defaults, {k: v for k, v in table.items() if k != "loop"})
-    return own, apply(apply(LoopConfig(), {"max_minutes": minutes, **loop}), table.get("loop", {}))
-
-
-def _threads(threads: int) -> None:
-    import torch
-
-    if threads:
-        torch.set_num_threads(threads)
-
-
-def _report(values: dict[str, float]) -> None:
-    for name, value in values.items():
-        typer.echo(f"{name}\t{value:.4f}")
+    return options_of(config, STAGE, defaults), loop_of(config, STAGE, max_minutes=minutes, **loop)
 
 
 @app.command()
@@ -81,10 +69,12 @@ def spectrogram(
     from spresso_assets.rivals.spectrogram.config import PRESETS, SAMPLE_RATE
     from spresso_assets.training.rivals_spectrogram import SpectrogramTrainingConfig, train_spectrogram
 
-    _threads(threads)
+    set_threads(threads)
     training, loop = _options(config, SpectrogramTrainingConfig(), max_minutes, lr=3e-4, betas=(0.9, 0.999))
     clips = _clips(data, run, SAMPLE_RATE, 1, limit)
-    _report(train_spectrogram(_of(PRESETS, preset), clips, run, loop, training, resume=resume, device=device))
+    print_figures(
+        train_spectrogram(preset_of(PRESETS, preset), clips, run, loop, training, resume=resume, device=device)
+    )
 
 
 @app.command()
@@ -103,11 +93,11 @@ def soundstream(
     from spresso_assets.rivals.soundstream.config import PRESETS
     from spresso_assets.training.rivals_soundstream import ConvTrainingConfig, train_convolutional
 
-    _threads(threads)
-    cfg = _of(PRESETS, preset)
+    set_threads(threads)
+    cfg = preset_of(PRESETS, preset)
     training, loop = _options(config, ConvTrainingConfig(), max_minutes, lr=3e-4, betas=(0.5, 0.9), weight_decay=0.0)
     clips = _clips(data, run, cfg.sample_rate, cfg.channels, limit)
-    _report(train_convolutional(cfg, clips, run, loop, training, resume=resume, device=device))
+    print_figures(train_convolutional(cfg, clips, run, loop, training, resume=resume, device=device))
 
 
 @app.command()
@@ -127,12 +117,12 @@ def encodec_ours(
     from spresso_assets.training.rivals_balance import HingeConfig
     from spresso_assets.training.rivals_soundstream import ConvTrainingConfig, train_convolutional
 
-    _threads(threads)
-    cfg = _of(PRESETS, preset)
+    set_threads(threads)
+    cfg = preset_of(PRESETS, preset)
     defaults = ConvTrainingConfig(dropout="offered", adversary=HingeConfig(kind="encodec", chance=0.5))
     training, loop = _options(config, defaults, max_minutes, lr=3e-4, betas=(0.5, 0.9), weight_decay=0.0)
     clips = _clips(data, run, cfg.sample_rate, cfg.channels, limit)
-    _report(train_convolutional(cfg, clips, run, loop, training, resume=resume, device=device))
+    print_figures(train_convolutional(cfg, clips, run, loop, training, resume=resume, device=device))
 
 
 @app.command()
@@ -149,10 +139,10 @@ def encodec_prior(
     from spresso_assets.rivals.encodec_parts.config import PRESETS, PRIORS
     from spresso_assets.training.rivals_prior import PriorTrainingConfig, train_prior
 
-    _threads(threads)
+    set_threads(threads)
     training, loop = _options(config, PriorTrainingConfig(), max_minutes, lr=1e-3)
-    sizes = _of(PRIORS, preset)
-    _report(train_prior(_of(PRESETS, preset), sizes, run, loop, training, resume=resume, device=device))
+    sizes = preset_of(PRIORS, preset)
+    print_figures(train_prior(preset_of(PRESETS, preset), sizes, run, loop, training, resume=resume, device=device))
 
 
 @app.command()
@@ -168,19 +158,19 @@ def bundle(
         from spresso_assets.rivals.spectrogram.config import PRESETS
         from spresso_assets.training.rivals_spectrogram import bundle_spectrogram
 
-        bundle_spectrogram(_of(PRESETS, preset), run, out)
+        bundle_spectrogram(preset_of(PRESETS, preset), run, out)
     elif system == "soundstream":
         from spresso_assets.rivals.soundstream import config as soundstream_sizes
         from spresso_assets.rivals.soundstream.model import save_model
         from spresso_assets.training.rivals_soundstream import trained_model
 
-        save_model(out, system, trained_model(_of(soundstream_sizes.PRESETS, preset), run))
+        save_model(out, system, trained_model(preset_of(soundstream_sizes.PRESETS, preset), run))
     elif system == "encodec-ours":
         from spresso_assets.rivals.encodec_parts import config as encodec_sizes
         from spresso_assets.training.rivals_prior import bundle_encodec
 
-        sizes = _of(encodec_sizes.PRIORS, preset)
-        bundle_encodec(_of(encodec_sizes.PRESETS, preset), sizes, run, out)
+        sizes = preset_of(encodec_sizes.PRIORS, preset)
+        bundle_encodec(preset_of(encodec_sizes.PRESETS, preset), sizes, run, out)
     else:
         raise typer.BadParameter(f"unknown system '{system}'; known: spectrogram, soundstream, encodec-ours")
     typer.echo(str(out))

@@ -57,7 +57,7 @@ def write_plain(header: SprHeader, values_FCX: npt.NDArray[Any]) -> bytes:
     if header.bits is None:
         return values_FCX.tobytes()
     blocks = (values_FCX[at : at + _BLOCK] for at in range(0, len(values_FCX), _BLOCK))
-    return b"".join(_pack_codes(block, header.bits) for block in blocks)
+    return b"".join(pack_codes(block, header.bits) for block in blocks)
 
 
 def read_plain(header: SprHeader, data: bytes, frames: int, whole: bool = True) -> npt.NDArray[Any]:
@@ -73,20 +73,21 @@ def read_plain(header: SprHeader, data: bytes, frames: int, whole: bool = True) 
     step = _BLOCK * header.frame_bits // 8
     for block, at in enumerate(range(0, len(data), step)):
         rows = values[block * _BLOCK : (block + 1) * _BLOCK]
-        rows[:] = _unpack_codes(data[at : at + step], rows.size, header.bits).reshape(rows.shape)
+        rows[:] = unpack_codes(data[at : at + step], rows.size, header.bits).reshape(rows.shape)
     spare = -frames * header.frame_bits % 8
     if whole and spare and data[-1] & ((1 << spare) - 1):
         raise corrupt("its padding bits are not zero")
     return values
 
 
-def _pack_codes(codes: npt.NDArray[Any], bits: int) -> bytes:
-    """Codes one after the other, most significant bit first; the last byte is filled up with zeros."""
+def pack_codes(codes: npt.NDArray[Any], bits: int) -> bytes:
+    """Codes of up to 16 bits one after the other, most significant bit first; the last byte is filled up with zeros."""
     two_bytes = codes.reshape(-1, 1).astype(">u2").view(np.uint8)
     return np.packbits(np.unpackbits(two_bytes, axis=1)[:, 16 - bits :]).tobytes()
 
 
-def _unpack_codes(data: bytes, count: int, bits: int) -> npt.NDArray[np.uint16]:
+def unpack_codes(data: bytes, count: int, bits: int) -> npt.NDArray[np.uint16]:
+    """Inverse of `pack_codes`: the first ``count`` codes."""
     planes = np.zeros((count, 16), np.uint8)
     planes[:, 16 - bits :] = np.unpackbits(np.frombuffer(data, np.uint8), count=count * bits).reshape(count, bits)
     return np.packbits(planes, axis=1).view(">u2")[:, 0]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spresso_assets.errors import ExitCode, SpressoError
+from spresso_assets.errors import SpressoError
 from spresso_assets.evaluation.embedders import Embedder, HandMade, standardised, whitened
 from spresso_assets.evaluation.embedding import Embedding, frechet_distance, kernel_distance
 from spresso_assets.evaluation.intervals import Estimate, jackknife_estimate, mean_estimate
@@ -20,6 +20,7 @@ from spresso_assets.evaluation.likeness import clip_vector, found_first, own_sim
 from spresso_assets.evaluation.metrics import METRICS, aligned, compare, diversity
 from spresso_assets.evaluation.records import Record, Records, finite, packed, unpacked
 from spresso_assets.evaluation.sounds import Sound, unfit
+from spresso_assets.evaluation.stored import read_stored
 from spresso_assets.evaluation.summary import FEWEST_FOR_DISTRIBUTIONS, SOURCE
 from spresso_assets.evaluation.systems import Audio, Entry, carry, mono48, weigh
 
@@ -103,19 +104,13 @@ class Comparison:
         Raises:
             SpressoError: ``bad_summary``.
         """
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data.pop("schema") != SCHEMA:
-                raise ValueError("written by another release")
+
+        def build(data: dict[str, Any]) -> Comparison:
             rows = tuple(_row_of(row) for row in data.pop("rows"))
             return cls(rows=rows, records=tuple(data.pop("records")), **data)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SpressoError(
-                f"{path} is no comparison that this release reads: {error}",
-                code="bad_summary",
-                hint="Name the comparison.json that 'spresso evaluate --systems ... --out FOLDER' wrote.",
-                exit_code=ExitCode.USAGE,
-            ) from error
+
+        hint = "Name the comparison.json that 'spresso evaluate --systems ... --out FOLDER' wrote."
+        return read_stored(path, SCHEMA, build, "comparison", hint)
 
 
 def compare_systems(

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from spresso_assets.errors import ExitCode, SpressoError
 from spresso_assets.evaluation.embedding import (
     DIMENSIONS,
     Embedding,
@@ -22,6 +21,7 @@ from spresso_assets.evaluation.embedding import (
 from spresso_assets.evaluation.metrics import METRICS
 from spresso_assets.evaluation.points import CODEC, REFERENCE_QUALITY, Point
 from spresso_assets.evaluation.records import Record, key_of, unpacked
+from spresso_assets.evaluation.stored import read_stored
 
 SCHEMA = 1
 SOURCE = "source"  # records that hold a source's own embedding
@@ -107,19 +107,13 @@ class Summary:
         Raises:
             SpressoError: ``bad_summary``.
         """
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data.pop("schema") != SCHEMA:
-                raise ValueError("written by another release")
+
+        def build(data: dict[str, Any]) -> Summary:
             rows, samplers = (tuple(_row_of(row) for row in data.pop(name)) for name in ("rows", "samplers"))
             return cls(rows=rows, samplers=samplers, **data)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SpressoError(
-                f"{path} is no summary of measurements that this release reads: {error}",
-                code="bad_summary",
-                hint="Name the summary.json that 'spresso evaluate --out FOLDER' wrote.",
-                exit_code=ExitCode.USAGE,
-            ) from error
+
+        hint = "Name the summary.json that 'spresso evaluate --out FOLDER' wrote."
+        return read_stored(path, SCHEMA, build, "summary of measurements", hint)
 
 
 def _row_of(data: dict[str, Any]) -> Row:

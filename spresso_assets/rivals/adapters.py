@@ -17,7 +17,7 @@ import numpy as np
 
 from spresso_assets.errors import ExitCode, SpressoError
 from spresso_assets.rivals.codes import pack_codes, unpack_codes
-from spresso_assets.rivals.interface import Audio, Head, Point, bad_stream, nearest, pack, point_of, unpack
+from spresso_assets.rivals.interface import Audio, Head, Point, as_long, bad_stream, nearest, pack, point_of, unpack
 
 
 class SemantiCodec:
@@ -82,7 +82,7 @@ class SemantiCodec:
             raise bad_stream(self.name, "it has no codes")
         tokens_F2 = unpack_codes(body[4:], (frames, 2), self.BITS, self.name)
         audio_N = np.asarray(engine.decode(torch.from_numpy(tokens_F2)[None]), np.float32)[0, 0]
-        return _as_long(audio_N[None], head)
+        return as_long(audio_N[None], head.samples)
 
 
 class Continuous:
@@ -119,7 +119,7 @@ class Continuous:
         z_BDT = np.frombuffer(body, "<f2", offset=12).reshape(shape).astype(np.float32)
         if not np.isfinite(z_BDT).all():
             raise bad_stream(self.name, "its latents are not finite")
-        return _as_long(self._sound(z_BDT), head)
+        return as_long(self._sound(z_BDT), head.samples)
 
     def _latents(self, audio_CN: Audio) -> Audio:
         raise NotImplementedError
@@ -200,12 +200,6 @@ class Music2Latent(Continuous):
         import torch
 
         return np.asarray(self._engine.decode(torch.from_numpy(z_BDT)).cpu(), np.float32)
-
-
-def _as_long(audio_CN: Audio, head: Head) -> Audio:
-    """Cut or filled up with zeros to the length that the stream names."""
-    short = head.samples - audio_CN.shape[1]
-    return np.pad(audio_CN, ((0, 0), (0, max(0, short))))[:, : head.samples]
 
 
 @contextmanager

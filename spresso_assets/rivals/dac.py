@@ -10,7 +10,7 @@ import numpy as np
 
 from spresso_assets.rivals.codes import pack_codes, unpack_codes
 from spresso_assets.rivals.encodec import load_pretrained
-from spresso_assets.rivals.interface import Audio, Head, Point, nearest, pack, point_of, unpack
+from spresso_assets.rivals.interface import Audio, Head, Point, as_long, nearest, pack, point_of, unpack
 
 if TYPE_CHECKING:
     from transformers import DacConfig, DacModel
@@ -90,6 +90,4 @@ class Dac:
         codes_CMF = unpack_codes(body, shape, self._bits, self.name)
         with torch.inference_mode():
             audio_CN: Audio = self._model.decode(audio_codes=torch.from_numpy(codes_CMF)).audio_values.numpy()
-        audio_CN = audio_CN.reshape(head.channels, -1)
-        short = head.samples - audio_CN.shape[1]
-        return np.pad(audio_CN, ((0, 0), (0, max(0, short))))[:, : head.samples]
+        return as_long(audio_CN.reshape(head.channels, -1), head.samples)

@@ -14,7 +14,7 @@ import numpy as np
 
 from spresso_assets.errors import ExitCode, SpressoError
 from spresso_assets.rivals.codes import pack_codes, unpack_codes
-from spresso_assets.rivals.interface import Audio, Head, Point, bad_stream, nearest, pack, point_of, unpack
+from spresso_assets.rivals.interface import Audio, Head, Point, as_long, bad_stream, nearest, pack, point_of, unpack
 
 if TYPE_CHECKING:
     from transformers import EncodecConfig, EncodecModel
@@ -120,8 +120,7 @@ class EnCodec:
                 torch.from_numpy(codes_WMF)[:, None], scales, last_frame_pad_length=windows[0] - windows[-1]
             )
         audio_CN: Audio = decoded.audio_values[0].numpy()
-        short = head.samples - audio_CN.shape[1]
-        return np.pad(audio_CN, ((0, 0), (0, max(0, short))))[:, : head.samples]
+        return as_long(audio_CN, head.samples)
 
     def _windows(self, samples: int) -> list[int]:
         """Frames of each window of a sound."""

@@ -5,8 +5,6 @@ Axes: C channels, N samples.
 
 from __future__ import annotations
 
-import zlib
-from binascii import crc_hqx
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,12 +12,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from spresso_assets.codec import bitstream
+from spresso_assets.codec.bitstream_header import Reader, varint
 from spresso_assets.errors import SpressoError
 
 Audio = npt.NDArray[np.float32]
 
 MAGIC = b"RV"
-SMALL = 4096  # as in .spr: streams up to this size carry a check of 16 bits, larger ones of 32
 MAX_SAMPLES, MAX_CHANNELS = 1 << 34, 255
 
 
@@ -76,13 +75,13 @@ class Head:
 
 
 def pack(system: int, head: Head, body: bytes) -> bytes:
-    """A stream: 5 bytes, the number of samples in as many as it needs, the body, and a check.
+    """A stream: 5 bytes, the number of samples in as many as it needs, the body, and the check that .spr has.
 
     Args:
         system: number of the system, 0 … 255.
     """
-    front = MAGIC + bytes([system, head.channels, head.point]) + _varint(head.samples)
-    return _checked(front + body)
+    front = MAGIC + bytes([system, head.channels, head.point]) + varint(head.samples)
+    return bitstream.checked(front + body)
 
 
 def unpack(data: bytes, system: int, name: str) -> tuple[Head, bytes]:
@@ -93,16 +92,19 @@ def unpack(data: bytes, system: int, name: str) -> tuple[Head, bytes]:
     """
     if data[:2] != MAGIC or len(data) < 8:
         raise bad_stream(name, "it does not begin like one")
-    size = 2 if len(data) <= SMALL + 2 else 4
-    if _checked(data[:-size]) != data:
+    end = bitstream.end_of_codes(data)
+    if not bitstream.is_whole(data, end):
         raise bad_stream(name, "its check does not match: it is cut or damaged")
     if data[2] != system:
         raise bad_stream(name, "another system made it")
-    samples, start = _read_varint(data, 5, len(data) - size, name)
-    head = Head(samples, data[3], data[4])
-    if not head.channels or samples > MAX_SAMPLES:
+    reader = Reader(data[:end], 5)
+    try:
+        head = Head(reader.varint(), data[3], data[4])
+    except SpressoError as error:
+        raise bad_stream(name, "its length is cut") from error
+    if not head.channels or head.samples > MAX_SAMPLES:
         raise bad_stream(name, "it names an impossible size")
-    return head, data[start:-size]
+    return head, data[reader.position : end]
 
 
 def nearest(points: Sequence[Point], kbps: float) -> int:
@@ -121,6 +123,11 @@ def point_of(points: Sequence[Point], head: Head, name: str) -> Point:
     return points[head.point]
 
 
+def as_long(audio_CN: Audio, samples: int) -> Audio:
+    """Sound cut, or filled up with zeros, to the length that a stream names."""
+    return np.pad(audio_CN, ((0, 0), (0, max(0, samples - audio_CN.shape[1]))))[:, :samples]
+
+
 def bad_stream(name: str, why: str) -> SpressoError:
     """The one error for bytes that a system cannot have made."""
     return SpressoError(
@@ -128,28 +135,3 @@ def bad_stream(name: str, why: str) -> SpressoError:
         code="rival_stream_bad",
         hint="Make it again from the source, by the same version.",
     )
-
-
-def _checked(body: bytes) -> bytes:
-    if len(body) <= SMALL:
-        return body + crc_hqx(body, 0xFFFF).to_bytes(2, "little")
-    return body + zlib.crc32(body).to_bytes(4, "little")
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes(out + bytes([value]))
-
-
-def _read_varint(data: bytes, at: int, end: int, name: str) -> tuple[int, int]:
-    value = shift = 0
-    while at < end and shift < 42:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-    raise bad_stream(name, "its length is cut")

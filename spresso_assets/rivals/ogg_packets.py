@@ -8,11 +8,10 @@ from __future__ import annotations
 import io
 import struct
 
-from spresso_assets.audio.ogg import read_pages
+from spresso_assets.audio.ogg import PAGE_HEADER, read_pages
 from spresso_assets.rivals.interface import bad_stream
 
 NAME = "opus"
-_PAGE = struct.Struct("<4sBBqIIIB")
 _BEGIN, _END = 0x02, 0x04
 _SERIAL = 1
 _MAX_LACES = 255
@@ -119,7 +118,7 @@ def _samples_in(packet: bytes) -> int:
 
 def _page(packets: list[bytes], granule: int, number: int, flags: int) -> bytes:
     lacing = b"".join(b"\xff" * (len(packet) // _MAX_LACES) + bytes([len(packet) % _MAX_LACES]) for packet in packets)
-    head = _PAGE.pack(b"OggS", 0, flags, granule, _SERIAL, number, 0, len(lacing)) + lacing
+    head = PAGE_HEADER.pack(b"OggS", 0, flags, granule, _SERIAL, number, 0, len(lacing)) + lacing
     return _numbered(head + b"".join(packets))
 
 
