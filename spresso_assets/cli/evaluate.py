@@ -74,6 +74,9 @@ def evaluate(
     max_kbps: Annotated[
         float | None, typer.Option(min=0, help="Leave out points of --systems with a higher nominal rate.")
     ] = None,
+    timed: Annotated[
+        int, typer.Option(min=0, help="Time so many sounds once more in --systems, at one thread and at two.")
+    ] = 0,
     heard: Annotated[int, typer.Option(min=0, help="How many of the worst sounds the report plays.")] = 24,
     ratings: Annotated[
         list[Path] | None,
@@ -119,13 +122,15 @@ def evaluate(
             threads=threads,
             max_kbps=max_kbps,
             heard=heard,
+            timed=timed,
             out=out,
+            docs=docs or [],
         )
         found = evaluate_systems.compare(state, wanted)
         state.out.result(found.as_dict(), lambda: evaluate_systems.lines_of(found))
         return
     from spresso_assets.evaluation.summary import Summary
-    from spresso_assets.evaluation.tables import read_page, renewed
+    from spresso_assets.evaluation.tables import TABLES, read_page, renewed
     from spresso_assets.export.files import write_bytes
 
     pages = {page: read_page(page) for page in docs or []}
@@ -136,7 +141,7 @@ def evaluate(
         points = _points(profiles, qualities, samplers, sampler_profiles, sampler_limit, seeds)
         summary = _measured(state, folder, points, split, limit, seconds or None, seed, threads, out)
     for page, text in pages.items():
-        write_bytes(page, renewed(text, summary).encode())
+        write_bytes(page, renewed(text, lambda name: TABLES[name](summary)).encode())
         state.out.note(f"{page}: tables made anew")
     state.out.result(summary.as_dict(), lambda: lines_of(summary))
 

@@ -32,7 +32,9 @@ class Wanted:
         embedders: NAME or NAME=PATH.
         library: sounds that ``nearest-clip`` knows.
         heard: how many of the worst sounds the report plays.
+        timed: how many sounds are timed at one and at two threads; these need random weights only, too.
         out: a folder, or a page with everything inside.
+        docs: pages whose tables are made anew.
     """
 
     folder: Path
@@ -49,7 +51,9 @@ class Wanted:
     threads: int
     max_kbps: float | None
     heard: int
+    timed: int
     out: Path | None
+    docs: Sequence[Path]
 
 
 def compare(state: State, wanted: Wanted) -> Comparison:
@@ -58,26 +62,36 @@ def compare(state: State, wanted: Wanted) -> Comparison:
     Raises:
         SpressoError: before anything is measured, for what is missing or unknown.
     """
+    import dataclasses
+
     import torch
 
     from spresso_assets.codec.bundle import read_config
     from spresso_assets.evaluation.comparison import compare_systems
+    from spresso_assets.evaluation.comparison_tables import COMPARISON_TABLES
     from spresso_assets.evaluation.listening import Listening
     from spresso_assets.evaluation.records import Records
     from spresso_assets.evaluation.sounds import choose, read_sounds
-    from spresso_assets.evaluation.systems import entries
+    from spresso_assets.evaluation.speed import measure_speed
+    from spresso_assets.evaluation.systems import entries, is_trained
+    from spresso_assets.evaluation.tables import read_page, renewed
     from spresso_assets.export.files import make_folder, write_bytes
     from spresso_assets.ingest.globs import AUDIO_SUFFIXES
 
+    pages = {page: read_page(page, COMPARISON_TABLES) for page in wanted.docs}
     names = choose(wanted.folder, AUDIO_SUFFIXES, wanted.split, wanted.limit)
     if wanted.threads:
         torch.set_num_threads(wanted.threads)
     embedders = _embedders(wanted.embedders)
-    systems = _systems(state, wanted)
-    given = entries(systems, wanted.max_kbps)
+    systems, weights = _systems(state, wanted)
+    timed = entries(systems, wanted.max_kbps, weights)
+    given = [entry for entry in timed if is_trained(entry.system)]
     if not given:
         raise SpressoError(
-            "no system has a point at so low a rate", code="usage", hint="Raise --max-kbps.", exit_code=ExitCode.USAGE
+            "no system has a point at so low a rate",
+            code="usage",
+            hint="Raise --max-kbps, or name a system that is trained.",
+            exit_code=ExitCode.USAGE,
         )
     # The bundle's weights count whether it takes part yet or not: systems may join later.
     conditions = {
@@ -90,7 +104,7 @@ def compare(state: State, wanted: Wanted) -> Comparison:
     listening: Listening | None = None
     if folder is not None:
         make_folder(folder / "audio")
-        listening = Listening(folder / "audio", conditions)
+        listening = Listening(folder / "audio", conditions, weights)
     records = Records(conditions, None if folder is None else folder / "records.jsonl")
     unreadable: dict[str, int] = {}
 
@@ -109,6 +123,20 @@ def compare(state: State, wanted: Wanted) -> Comparison:
             progress=lambda done, what: progress.update(done, len(names), format.shorten(what, 40)),
         )
     found.left_out.update(unreadable)
+    if wanted.timed:
+        few = list(read_sounds(wanted.folder, found.sounds[: wanted.timed], wanted.seconds, lambda *_: None))
+        with state.out.progress("timing", "passages") as progress:
+            speeds = measure_speed(
+                timed,
+                few,
+                records,
+                skip=lambda what, error: state.out.note(f"{what}: not timed, {error.message}"),
+                progress=lambda done, total, what: progress.update(done, total, format.shorten(what, 40)),
+            )
+        found = dataclasses.replace(found, speeds=tuple(speeds))
+    for path, text in pages.items():
+        write_bytes(path, renewed(text, lambda name: COMPARISON_TABLES[name](found)).encode())
+        state.out.note(f"{path}: tables made anew")
     if folder is not None and listening is not None and found.rows:
         write_bytes(folder / "comparison.json", found.to_json().encode())
         _pages(state, wanted, found, given, listening, page, folder)
@@ -161,16 +189,18 @@ def _places(out: Path | None) -> tuple[Path | None, Path | None]:
     return (out, out.with_name(f"{out.stem}-files")) if out.suffix.lower() == ".html" else (None, out)
 
 
-def _systems(state: State, wanted: Wanted) -> list[System]:
-    """The systems in the order in which they were named."""
+def _systems(state: State, wanted: Wanted) -> tuple[list[System], dict[str, str]]:
+    """The systems in the order in which they were named; which weights they have, by name."""
     from spresso_assets.evaluation.nearest_clip import NearestClip
     from spresso_assets.evaluation.sounds import choose, read_sounds
     from spresso_assets.ingest.globs import AUDIO_SUFFIXES
-    from spresso_assets.rivals.registry import open_systems
+    from spresso_assets.rivals.registry import fingerprint, open_systems, weights_of
 
     own = {"spresso", NEAREST}
     weights = _named_paths(wanted.weights, "--weights")
-    rivals = iter(open_systems([name for name in wanted.systems if name not in own], weights))
+    others = [name for name in wanted.systems if name not in own]
+    rivals = iter(open_systems(others, weights))
+    marks = {name: fingerprint(place) for name in others if (place := weights_of(name, weights)) is not None}
     if NEAREST in wanted.systems and wanted.library is None:
         raise SpressoError(
             f"'{NEAREST}' needs sounds to choose from",
@@ -190,7 +220,7 @@ def _systems(state: State, wanted: Wanted) -> list[System]:
             systems.append(NearestClip(read_sounds(wanted.library, names, wanted.seconds, lambda *_: None)))
         else:
             systems.append(next(rivals))
-    return systems
+    return systems, marks
 
 
 def _embedders(named: Sequence[str]) -> list[Embedder]:
@@ -224,6 +254,12 @@ def lines_of(found: Comparison) -> list[str]:
 
     headers = ("SYSTEM", "TRUE RATE", "SOUNDS", "MEL", "95 %", "ENVELOPE", "SIMILARITY", "R@1", "ENCODE", "DECODE")
     table = format.columns(headers, [_cells(row) for row in found.rows], right=(1, 2, 3, 4, 5, 6, 7, 8, 9))
+    if found.speeds:
+        timed = [
+            (speed.point, speed.threads, *(f"{s:.3g} x" for s in (speed.encode, speed.decode)))
+            for speed in found.speeds
+        ]
+        table += ["", *format.columns(("TIMED", "THREADS", "ENCODE", "DECODE"), timed, right=(1, 2, 3))]
     return [conditions(found), "", *table]
 
 

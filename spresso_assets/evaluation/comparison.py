@@ -20,11 +20,12 @@ from spresso_assets.evaluation.likeness import clip_vector, found_first, own_sim
 from spresso_assets.evaluation.metrics import METRICS, aligned, compare, diversity
 from spresso_assets.evaluation.records import Record, Records, finite, packed, unpacked
 from spresso_assets.evaluation.sounds import Sound, unfit
+from spresso_assets.evaluation.speed import Speed
 from spresso_assets.evaluation.stored import read_stored
 from spresso_assets.evaluation.summary import FEWEST_FOR_DISTRIBUTIONS, SOURCE
 from spresso_assets.evaluation.systems import Audio, Entry, carry, mono48, weigh
 
-SCHEMA = 1
+SCHEMA = 2
 Skip = Callable[[str, SpressoError], None]
 Listen = Callable[[str, Entry | None, Audio], None]
 
@@ -83,6 +84,7 @@ class Comparison:
     rows: tuple[Row, ...]
     records: tuple[Record, ...]  # without embeddings
     left_out: dict[str, int] = field(default_factory=dict)
+    speeds: tuple[Speed, ...] = ()
 
     @property
     def sounds(self) -> list[str]:
@@ -107,7 +109,8 @@ class Comparison:
 
         def build(data: dict[str, Any]) -> Comparison:
             rows = tuple(_row_of(row) for row in data.pop("rows"))
-            return cls(rows=rows, records=tuple(data.pop("records")), **data)
+            speeds = tuple(Speed(**speed) for speed in data.pop("speeds"))
+            return cls(rows=rows, records=tuple(data.pop("records")), speeds=speeds, **data)
 
         hint = "Name the comparison.json that 'spresso evaluate --systems ... --out FOLDER' wrote."
         return read_stored(path, SCHEMA, build, "comparison", hint)
@@ -159,7 +162,7 @@ def compare_systems(
         for entry in given:
             if progress is not None:
                 progress(len(names), f"{entry.system.name} {entry.point}: {name}")
-            known = records.get((name, *entry.key, ""))
+            known = _known(records, name, entry)
             varied = takes < 2 or not hasattr(entry.system, "decode_take") or "diversity" in (known or {})
             if known is not None and _embedded(known, embedders) and varied:
                 continue
@@ -177,6 +180,7 @@ def compare_systems(
                 **head,
                 "method": entry.system.name,
                 "profile": entry.point,
+                "weights": entry.weights,
                 "bytes": len(passage.data),
                 **passage.cost,
                 **weight,
@@ -193,6 +197,11 @@ def compare_systems(
     if progress is not None:
         progress(len(names), "")
     return _compared(given, names, records, embedders, left_out)
+
+
+def _known(records: Records, name: str, entry: Entry) -> Record | None:
+    record = records.get((name, *entry.key, ""))
+    return record if record is not None and record.get("weights", "") == entry.weights else None
 
 
 def _embeddings(embedders: Sequence[Embedder], x_N: Audio) -> dict[str, str]:
@@ -212,7 +221,7 @@ def _compared(
 ) -> Comparison:
     rows, kept = [], []
     for entry in given:
-        found = [r for name in names if (r := records.get((name, *entry.key, ""))) is not None]
+        found = [r for name in names if (r := _known(records, name, entry)) is not None]
         if not found:
             continue
         likeness = {e.name: _likeness(e, found, records) for e in embedders}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +36,21 @@ class Listening:
     level stay.
     """
 
-    def __init__(self, folder: Path, conditions: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, conditions: dict[str, Any], weights: Mapping[str, str] | None = None) -> None:
         """Files are made as they are wanted.
 
         Args:
             folder: of the files; must exist.
             conditions: of the measurement: others make other files.
+            weights: of systems by name, see `systems.Entry`: so do these.
         """
         self.folder = folder
         self._conditions = json.dumps(conditions, sort_keys=True)
+        self._weights = weights or {}
 
     def sound(self, name: str, key: Key = SOURCE) -> Path:
         """Where a decode, the source or the anchor belongs."""
-        told = "\0".join((self._conditions, name, *key))
+        told = "\0".join((self._conditions, name, *key, self._weights.get(key[0], "")))
         return self.folder / f"{hashlib.sha256(told.encode(errors='surrogateescape')).hexdigest()[:16]}.flac"
 
     def picture(self, name: str, key: Key = SOURCE) -> Path:

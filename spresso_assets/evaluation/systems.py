@@ -5,7 +5,7 @@ Everything is compared in mono: a system that codes two channels would spend bit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -76,11 +76,16 @@ class Varied(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A system at one of its points."""
+    """A system at one of its points.
+
+    Attributes:
+        weights: by which measurements with other weights are told apart; empty where there are none.
+    """
 
     system: System
     point: str
     kbps: float
+    weights: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -88,10 +93,21 @@ class Entry:
         return self.system.name, self.point
 
 
-def entries(systems: Iterable[System], max_kbps: float | None = None) -> list[Entry]:
-    """Every system at every point up to a nominal rate, in the order given, low rates first."""
+def is_trained(system: System) -> bool:
+    """Whether the system's sound means anything: one of random weights is there to be timed."""
+    return not getattr(system, "untrained", False)
+
+
+def entries(
+    systems: Iterable[System], max_kbps: float | None = None, weights: Mapping[str, str] | None = None
+) -> list[Entry]:
+    """Every system at every point up to a nominal rate, in the order given, low rates first.
+
+    Args:
+        weights: by name of system, see `Entry`.
+    """
     return [
-        Entry(system, point.name, point.kbps)
+        Entry(system, point.name, point.kbps, (weights or {}).get(system.name, ""))
         for system in systems
         for point in sorted(system.points(), key=lambda p: p.kbps)
         if max_kbps is None or point.kbps <= max_kbps
@@ -122,7 +138,7 @@ def carry(entry: Entry, reference_N: Audio, takes: int = 1) -> tuple[Passage, li
         SpressoError: ``system_length`` if a decode has another length than what went in; what the system raises.
     """
     system = entry.system
-    given_CN = _given(entry, reference_N)
+    given_CN = given(entry.system, reference_N)
     cost: dict[str, Any] = {}
     with stopwatch(cost, "encode"):
         data = system.encode(given_CN, entry.kbps)
@@ -141,7 +157,7 @@ def weigh(entry: Entry, reference_N: Audio) -> dict[str, Any]:
     Raises:
         SpressoError: what the system raises.
     """
-    given_CN = _given(entry, reference_N)
+    given_CN = given(entry.system, reference_N)
     found: dict[str, Any] = {}
     with peak_memory(found, "encode"):
         data = entry.system.encode(given_CN, entry.kbps)
@@ -150,10 +166,10 @@ def weigh(entry: Entry, reference_N: Audio) -> dict[str, Any]:
     return found
 
 
-def _given(entry: Entry, reference_N: Audio) -> Audio:
-    """Mono 48 kHz as the system takes it."""
-    given_CN = resample(reference_N[None], SAMPLE_RATE, entry.system.sample_rate)
-    return given_CN if 1 in entry.system.channels else np.repeat(given_CN, min(entry.system.channels), axis=0)
+def given(system: System, reference_N: Audio) -> Audio:
+    """Mono 48 kHz as the system takes it, [C, N] at its rate."""
+    given_CN = resample(reference_N[None], SAMPLE_RATE, system.sample_rate)
+    return given_CN if 1 in system.channels else np.repeat(given_CN, min(system.channels), axis=0)
 
 
 def _checked(entry: Entry, found_CN: Audio, samples: int) -> Audio:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from spresso_assets.codec.config import OPERATING_POINTS
@@ -50,11 +50,11 @@ def quality(summary: Summary) -> str:
     lines = []
     for row in _ordered(summary, "default"):
         mel = row.metrics.get("mel_distance")
-        cells = [_name(row, summary.sounds), f"**{_mean(mel, 3)}**", _figure(mel.median if mel else None, 3)]
-        cells.append(_figure(mel.worst if mel else None, 3))
+        cells = [_name(row, summary.sounds), f"**{_mean(mel, 3)}**", figure(mel.median if mel else None, 3)]
+        cells.append(figure(mel.worst if mel else None, 3))
         cells += [_mean(row.metrics.get(key), digits) for _, key, digits in columns]
-        lines.append([*cells, _figure(row.frechet, 2), _figure(row.kernel, 2)])
-    return _table([*head, "Fréchet", "kernel"], lines)
+        lines.append([*cells, figure(row.frechet, 2), figure(row.kernel, 2)])
+    return table([*head, "Fréchet", "kernel"], lines)
 
 
 def samplers(summary: Summary) -> str:
@@ -70,12 +70,12 @@ def samplers(summary: Summary) -> str:
             _mean(row.to_paper, 3) if row.quality != REFERENCE_QUALITY else NONE,
             _mean(row.diversity, 3),
             _mean(row.metrics.get("flux_difference"), 2),
-            _figure(row.kernel, 2),
-            _figure(row.decode_speed_cpu, 1),
+            figure(row.kernel, 2),
+            figure(row.decode_speed_cpu, 1),
         ]
         for row in summary.samplers
     ]
-    return _table([*head, "flux dB", "kernel", "decoding, x real time"], lines)
+    return table([*head, "flux dB", "kernel", "decoding, x real time"], lines)
 
 
 def speed(summary: Summary) -> str:
@@ -85,14 +85,14 @@ def speed(summary: Summary) -> str:
         [
             f"`{row.profile}`",
             f"{OPERATING_POINTS[row.profile].nominal_kbps():.4g}",
-            _figure(row.kbps, 3),
+            figure(row.kbps, 3),
             _both(row.encode_speed_cpu, row.encode_speed),
             _both(row.decode_speed_cpu, row.decode_speed),
         ]
         for row in _ordered(summary, "default")
         if row.method == CODEC
     ]
-    return _table(head, lines)
+    return table(head, lines)
 
 
 TABLES: dict[str, Callable[[Summary], str]] = {
@@ -103,8 +103,11 @@ TABLES: dict[str, Callable[[Summary], str]] = {
 }
 
 
-def read_page(page: Path) -> str:
+def read_page(page: Path, names: Collection[str] = TABLES) -> str:
     """The text of a page with marked blocks, all of which can be made.
+
+    Args:
+        names: of the tables that can be made.
 
     Raises:
         SpressoError: ``bad_tables`` when it has no blocks, one of an unknown name or one without an end;
@@ -116,22 +119,22 @@ def read_page(page: Path) -> str:
         raise SpressoError(
             f"{page} cannot be read: {error}", code="unreadable_file", hint="Name a Markdown page."
         ) from error
-    names = [block[1] for block in BLOCK.findall(text)]
-    unknown = [name for name in names if name not in TABLES]
-    if unknown or not names or len(names) != text.count(START):
-        fault = f"asks for '{unknown[0]}'" if unknown else "has a block without an end" if names else "has no blocks"
+    found = [block[1] for block in BLOCK.findall(text)]
+    unknown = [name for name in found if name not in names]
+    if unknown or not found or len(found) != text.count(START):
+        fault = f"asks for '{unknown[0]}'" if unknown else "has a block without an end" if found else "has no blocks"
         raise SpressoError(
             f"{page} {fault}",
             code="bad_tables",
-            hint=f"Blocks stand between '<!-- measured:NAME -->' and '<!-- /measured -->'; names: {', '.join(TABLES)}.",
+            hint=f"Blocks stand between '<!-- measured:NAME -->' and '<!-- /measured -->'; names: {', '.join(names)}.",
             exit_code=ExitCode.USAGE,
         )
     return text
 
 
-def renewed(text: str, summary: Summary) -> str:
-    """``text`` with every marked block made anew from ``summary``."""
-    return BLOCK.sub(lambda block: f"{block[1]}{TABLES[block[2]](summary)}\n{block[4]}", text)
+def renewed(text: str, made: Callable[[str], str]) -> str:
+    """``text`` with every marked block made anew by its name."""
+    return BLOCK.sub(lambda block: f"{block[1]}{made(block[2])}\n{block[4]}", text)
 
 
 def _ordered(summary: Summary, quality: str) -> list[Row]:
@@ -153,14 +156,15 @@ def _name(row: Row, sounds: int) -> str:
 
 
 def _both(cpu: float | None, wall: float | None) -> str:
-    return f"{_figure(cpu, 1)} ({_figure(wall, 1)})"
+    return f"{figure(cpu, 1)} ({figure(wall, 1)})"
 
 
 def _mean(spread: Spread | None, digits: int) -> str:
-    return _figure(spread.mean if spread else None, digits)
+    return figure(spread.mean if spread else None, digits)
 
 
-def _figure(value: float | None, digits: int) -> str:
+def figure(value: float | None, digits: int) -> str:
+    """A number with so many digits behind the point; a dash where there is none."""
     return NONE if value is None else f"{value:.{digits}f}"
 
 
@@ -168,6 +172,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Markdown."""
     rows = [f"| {' | '.join(cells)} |" for cells in (head, *lines)]
     return "\n".join([rows[0], "|---" * len(head) + "|", *rows[1:]])

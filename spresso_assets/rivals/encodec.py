@@ -129,11 +129,11 @@ class EnCodec:
         return [-(-min(length, samples - start) // self._config.hop_length) for start in starts]
 
 
-def load_pretrained(model: str, folder: Path, name: str) -> Any:
-    """A model of transformers from a local folder, nothing fetched, weights as safetensors only.
+def transformers_part(part: str, name: str) -> Any:
+    """A class of transformers.
 
     Raises:
-        SpressoError: ``rival_missing``.
+        SpressoError: ``rival_missing`` without the package.
     """
     try:
         import transformers
@@ -144,8 +144,18 @@ def load_pretrained(model: str, folder: Path, name: str) -> Any:
             hint="Install it: pip install 'spresso-assets[rivals]'.",
             exit_code=ExitCode.MODEL_MISSING,
         ) from error
+    return getattr(transformers, part)
+
+
+def load_pretrained(model: str, folder: Path, name: str) -> Any:
+    """A model of transformers from a local folder, nothing fetched, weights as safetensors only.
+
+    Raises:
+        SpressoError: ``rival_missing``.
+    """
+    kind = transformers_part(model, name)
     try:
-        return getattr(transformers, model).from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
+        return kind.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
     except (OSError, ValueError) as error:
         raise SpressoError(
             f"{folder} holds no {model} with safetensors weights",

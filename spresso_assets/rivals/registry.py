@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from spresso_assets.errors import ExitCode, SpressoError
 from spresso_assets.rivals.interface import Codec
+
+# Weights of our own rivals, as a checkout has them; an installed package does not.
+TRAINED = Path(__file__).parents[1] / "models" / "rivals"
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,15 @@ def _encodec_ours(folder: Path) -> Codec:
     return EncodecOurs.load(folder)
 
 
+def _untrained(name: str) -> Callable[[Path], Codec]:
+    def make(folder: Path) -> Codec:
+        from spresso_assets.rivals import untrained
+
+        return {"encodec": untrained.encodec_48k, "dac": untrained.dac_44k}[name]()
+
+    return make
+
+
 SYSTEMS: dict[str, System] = {
     "opus": System("Opus from 6 kbit/s, libsndfile's encoder, without its container", _classic("opus"), False),
     "mp3": System("MP3 from 64 kbit/s, libsndfile's encoder", _classic("mp3"), False),
@@ -93,6 +106,8 @@ SYSTEMS: dict[str, System] = {
     "encodec-ours": System("EnCodec of our own, 1.5 to 12 kbit/s, stereo, codes shortened by a prior", _encodec_ours),
     "encodec": System("EnCodec, of transformers", _encodec),
     "dac": System("Descript Audio Codec, of transformers", _dac),
+    "encodec-untrained": System("EnCodec at its size for 48 kHz, to be timed only", _untrained("encodec"), False),
+    "dac-untrained": System("DAC at its size for 44.1 kHz, to be timed only", _untrained("dac"), False),
     "semanticodec": System("SemantiCodec, 0.34 to 1.35 kbit/s, 16 kHz", _adapted("semanticodec")),
     "stable-audio": System("autoencoder of Stable Audio Open, continuous", _adapted("stable-audio")),
     "music2latent": System("Music2Latent, continuous", _adapted("music2latent")),
@@ -104,7 +119,7 @@ def open_systems(names: Sequence[str], weights: Mapping[str, Path]) -> list[Code
 
     Args:
         names: keys of `SYSTEMS`.
-        weights: folders by name.
+        weights: places by name, see `weights_of`.
 
     Raises:
         SpressoError: ``unknown_system`` (exit 2); ``rival_missing`` (exit 13) for what needs weights or a package.
@@ -117,12 +132,37 @@ def open_systems(names: Sequence[str], weights: Mapping[str, Path]) -> list[Code
                 hint=f"Systems: spresso, {', '.join(SYSTEMS)}.",
                 exit_code=ExitCode.USAGE,
             )
-    for name in names:
-        if SYSTEMS[name].needs_weights and name not in weights:
-            raise SpressoError(
-                f"'{name}' needs a folder of weights",
-                code="rival_missing",
-                hint=f"Name it: --weights {name}=FOLDER.",
-                exit_code=ExitCode.MODEL_MISSING,
-            )
-    return [SYSTEMS[name].open(weights.get(name, Path())) for name in names]
+    places = {name: weights_of(name, weights) for name in names}
+    return [SYSTEMS[name].open(place or Path()) for name, place in places.items()]
+
+
+def weights_of(name: str, weights: Mapping[str, Path]) -> Path | None:
+    """Where the weights of a system lie: where it is said, or where a checkout has those of our own rivals.
+
+    Returns:
+        None for a system that needs none.
+
+    Raises:
+        SpressoError: ``rival_missing``.
+    """
+    if not SYSTEMS[name].needs_weights:
+        return None
+    place = weights.get(name, TRAINED / name)
+    if name not in weights and not place.is_dir():
+        raise SpressoError(
+            f"'{name}' needs a folder of weights",
+            code="rival_missing",
+            hint=f"Name it: --weights {name}=FOLDER.",
+            exit_code=ExitCode.MODEL_MISSING,
+        )
+    return place
+
+
+def fingerprint(place: Path) -> str:
+    """Twelve digits that say which weights these are: of all files of a folder, by name and content."""
+    told = hashlib.sha256()
+    for file in sorted(path for path in place.rglob("*") if path.is_file()):
+        told.update(f"{file.relative_to(place).as_posix()}\0{file.stat().st_size}\0".encode(errors="surrogateescape"))
+        with file.open("rb") as stream:
+            told.update(hashlib.file_digest(stream, "sha256").digest())
+    return told.hexdigest()[:12]

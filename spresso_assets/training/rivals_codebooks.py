@@ -87,11 +87,13 @@ class CodebookLearner:
         sum_KD = torch.zeros_like(self.sum_MKD[m]).index_add_(0, index_N, x_ND)
         self.count_MK[m] = DECAY * self.count_MK[m] + (1 - DECAY) * count_K
         self.sum_MKD[m] = DECAY * self.sum_MKD[m] + (1 - DECAY) * sum_KD
-        dead_K = self.count_MK[m] < min(self.dead, len(x_ND) / entries / 2)
+        least = min(self.dead, len(x_ND) / entries / 2)
+        dead_K = self.count_MK[m] < least
         if bool(dead_K.any()):
             picked = torch.randint(len(x_ND), (int(dead_K.sum()),), generator=generator).to(x_ND.device)
-            self.count_MK[m, dead_K] = self.dead
-            self.sum_MKD[m, dead_K] = x_ND[picked] * self.dead
+            # Twice the least, so that a new entry has some seventy batches' time to be chosen.
+            self.count_MK[m, dead_K] = 2 * least
+            self.sum_MKD[m, dead_K] = x_ND[picked] * 2 * least
         self.quantizer.entries_MKD[m] = self.sum_MKD[m] / self.count_MK[m].clamp_min(1e-6)[:, None]
 
     # -- state -------------------------------------------------------------------------------------------------

@@ -104,6 +104,18 @@ def test_a_report_can_be_one_file(spresso: Spresso, sounds: Path, tmp_path: Path
     assert (tmp_path / "all-files" / "records.jsonl").is_file()
 
 
+def test_systems_are_timed_and_a_page_is_renewed(spresso: Spresso, sounds: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    blocks = "".join(f"<!-- measured:{name} -->\nold\n<!-- /measured -->\n" for name in ("systems", "systems-speed"))
+    page.write_text(f"# Ours\n{blocks}")
+    given = ("evaluate", sounds, "--systems", "opus", "--max-kbps", "6", "--limit", "2", "--timed", "2")
+    data = spresso.ok(*given, "--docs", page, "--json").data
+    assert [(s["threads"], s["sounds"]) for s in data["speeds"]] == [(1, 2), (2, 2)]
+    assert page.read_text().count("| `opus 6 kbps` |") == 2 and "old" not in page.read_text()
+    page.write_text("<!-- measured:quality -->\n<!-- /measured -->\n")
+    assert "bad_tables" in spresso(*given, "--docs", page).err
+
+
 def test_mistakes_about_systems_cost_one_line(spresso: Spresso, sounds: Path, tmp_path: Path) -> None:
     for arguments, code, exit_code in (
         (("--systems", "opus"), "usage", 2),

@@ -16,6 +16,7 @@ from spresso_assets.errors import SpressoError
 from spresso_assets.rivals.encodec_parts.codec import EncodecOurs
 from spresso_assets.rivals.soundstream.codec import SoundStream
 from spresso_assets.rivals.soundstream.config import PRESETS
+from spresso_assets.rivals.soundstream.model import ConvCodec
 from spresso_assets.rivals.soundstream.quantizer import ResidualQuantizer
 from spresso_assets.rivals.spectrogram.codec import SpectrogramCodec
 from spresso_assets.training.rivals_balance import Balancer, HingeAdversary, HingeConfig
@@ -28,7 +29,7 @@ from spresso_assets.training.rivals_discriminators import (
     hinge_generator,
     relative_features,
 )
-from spresso_assets.training.rivals_soundstream import used_codebooks
+from spresso_assets.training.rivals_soundstream import start_evenly, used_codebooks
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -104,6 +105,23 @@ def test_entries_are_running_means_and_dead_ones_start_again() -> None:
     count, total = DECAY * 10 + (1 - DECAY) * 8, (1 - DECAY) * 16
     assert float(quantizer.entries_MKD[0, 0, 0]) == pytest.approx(total / count)
     assert float(quantizer.entries_MKD[0, 1, 0]) == 2.0  # nobody chose it: it starts again at what there is
+    for _ in range(50):  # and has some time to be chosen
+        learner(torch.full((1, 1, 8), -9.0), torch.tensor([1]), seeded())
+    assert float(quantizer.entries_MKD[0, 1, 0]) == pytest.approx(2.0)
+
+
+def test_what_a_frame_says_is_heard_from_the_first_step_on() -> None:
+    torch.manual_seed(0)
+    cfg = PRESETS["small"]
+    model, told_B = ConvCodec(cfg), torch.zeros(2, dtype=torch.bool)
+    start_evenly(model.encoder)
+    start_evenly(model.decoder, last=0.1)
+    audio = 0.1 * torch.randn(2, 1, 20 * cfg.hop)
+    with torch.no_grad():
+        z = model.encoder(audio, told_B)
+        changes = model.decoder(z, told_B) - model.decoder(z.mean(2, keepdim=True).expand_as(z), told_B)
+    assert 0.03 < z.std() / audio.std() < 30
+    assert 0.03 < changes.std() / z.std() < 30
 
 
 def test_gradient_goes_straight_through_and_dropout_counts_codebooks() -> None:
