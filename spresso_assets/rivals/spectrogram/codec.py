@@ -33,6 +33,7 @@ from spresso_assets.rivals.spectrogram.phase import integrate
 from spresso_assets.rivals.weights import fill, load_weights, save_weights
 
 IMAGE_FRAMES = 3776  # a multiple of 64; ten seconds of the preset small
+SPARE = 64  # bytes of zeros that a coder may have left out at its end: far more than ever happen
 FRONT = 2  # bytes before the coded ones: gain and quality
 
 
@@ -111,10 +112,12 @@ class SpectrogramCodec:
         frames = gabor.frames(head.samples)
         signals = []
         for channel in range(head.channels):
-            pieces = [
-                self._image(self.model.decode(coder, _filled(min(IMAGE_FRAMES, frames - start))), body[1])
-                for start in range(0, frames, IMAGE_FRAMES)
-            ]
+            pieces = []
+            for start in range(0, frames, IMAGE_FRAMES):
+                latents_MTF = self.model.decode(coder, _filled(min(IMAGE_FRAMES, frames - start)))
+                if coder.position > len(coder.data) + SPARE:
+                    raise bad_stream(NAME, "it holds less than it says")
+                pieces.append(self._image(latents_MTF, body[1]))
             magnitude_TF = image_to_magnitudes(np.concatenate(pieces)[:frames], gabor)
             phase_TF = integrate(magnitude_TF, gabor, seed=channel)
             signals.append(gabor.synthesise(magnitude_TF * np.exp(1j * phase_TF), head.samples))

@@ -10,7 +10,7 @@ import torch
 
 from spresso_assets.codec.entropy import Decoder, Encoder
 from spresso_assets.errors import SpressoError
-from spresso_assets.rivals.interface import Audio
+from spresso_assets.rivals.interface import Audio, Head, pack, unpack
 from spresso_assets.rivals.spectrogram import codec as room
 from spresso_assets.rivals.spectrogram.codec import (
     SpectrogramCodec,
@@ -18,7 +18,7 @@ from spresso_assets.rivals.spectrogram.codec import (
     magnitudes_to_image,
     write_random_bundle,
 )
-from spresso_assets.rivals.spectrogram.config import PRESETS
+from spresso_assets.rivals.spectrogram.config import NAME, PRESETS, SYSTEM
 from spresso_assets.rivals.spectrogram.entropy_model import EntropyModel, build_tables
 from spresso_assets.rivals.spectrogram.gabor import Gabor
 from spresso_assets.rivals.spectrogram.network import ImageCodec
@@ -77,6 +77,14 @@ def test_damage_is_one_clear_error(codec: SpectrogramCodec) -> None:
         with pytest.raises(SpressoError) as caught:
             codec.decode(bad)
         assert caught.value.code == "rival_stream_bad"
+
+
+def test_a_forged_length_costs_one_image_not_the_memory(codec: SpectrogramCodec) -> None:
+    head, body = unpack(codec.encode(sound(4000), 6), SYSTEM, NAME)
+    forged = pack(SYSTEM, Head(1 << 33, 1, head.point), body)
+    with pytest.raises(SpressoError, match="less than it says") as caught:
+        codec.decode(forged)
+    assert caught.value.code == "rival_stream_bad"
 
 
 def test_a_folder_without_weights_is_said_so(tmp_path: Path, folder: Path) -> None:
