@@ -5,13 +5,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-hosts slow lint format clean
+.PHONY: help demo test test-hosts slow evaluate lint format clean
 
 help:
 	@echo "make demo        set up and run the main job on a dozen synthesised sounds"
 	@echo "make test        set up and run the tests"
 	@echo "make test-hosts  install the programs that the bridge works in, and try it in them; HOSTS=quick for the small ones"
 	@echo "make slow        the proofs that take minutes (50 kills, ...)"
+	@echo "make evaluate    S-PRESSO beside other codecs: the figures of docs/results.md; SOUNDS=FOLDER, takes an hour or two"
 	@echo "make lint        ruff and mypy"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -38,6 +39,27 @@ test-hosts: .venv/ready
 
 slow: .venv/ready
 	$(BIN)/python -m pytest -m slow
+
+# What docs/results.md says of other codecs. The sounds have a manifest.csv (path, split): rivals and nearest-clip know
+# those of 'train', all are measured on those of 'val'. What is stopped goes on where it was; OUT keeps the report.
+# LYRA and YAMNET are other people's files, and may be left out.
+SOUNDS ?= ../shared/corpus
+OUT ?= evaluation
+LYRA ?= $(wildcard ../shared/models/lyra)
+YAMNET ?= $(wildcard ../shared/models/yamnet.tflite)
+COMMA := ,
+SYSTEMS := spresso,opus,mp3,vorbis,flac,$(if $(LYRA),lyra$(COMMA))soundstream,encodec-ours,spectrogram,nearest-clip
+
+.venv/rivals: .venv/ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,rivals]'
+	@touch $@
+
+evaluate: export OMP_NUM_THREADS = 1
+evaluate: .venv/rivals
+	$(BIN)/spresso evaluate "$(SOUNDS)" --split val --systems $(SYSTEMS),encodec-untrained,dac-untrained \
+	  --library "$(SOUNDS)" $(if $(LYRA),--weights "lyra=$(LYRA)") \
+	  --embedder hand-made $(if $(YAMNET),--embedder "yamnet=$(YAMNET)") \
+	  --threads 1 --timed 12 --out "$(OUT)" --docs docs/results.md
 
 lint: .venv/ready
 	$(BIN)/ruff check .
