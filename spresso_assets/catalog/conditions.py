@@ -13,6 +13,7 @@ from spresso_assets.catalog.precedence import RESOLVED_FIELDS, UNSEARCHED_FIELDS
 TRIGRAM = 3
 # bm25 weights of the columns of asset_text: names, words, tags, paths
 WEIGHTS = "10.0, 4.0, 6.0, 2.0"
+JSON_VALUE = re.compile(r"(\w+\.\w+)->>'(\w+)'")
 HEX = re.compile(r"[0-9a-fA-F]+\Z")
 DATE = re.compile(r"(\d{4})(?:-(\d{1,2}))?(?:-(\d{1,2}))?\Z")
 
@@ -65,6 +66,11 @@ def source_of(sql: str) -> str:
     return f"FROM asset{text}"
 
 
+def json_in(dialect: str, sql: str) -> str:
+    """``column->>'key'``, a value in JSON as text, the way that older versions of SQLite know."""
+    return JSON_VALUE.sub(r"json_extract(\1, '$.\2')", sql) if dialect == "sqlite" else sql
+
+
 def compile_terms(compiled: Compiled, terms: Sequence[Term], dialect: str) -> str:
     """A condition that all the terms hold."""
     return " AND ".join(_term(compiled, term, dialect) for term in terms)
@@ -82,7 +88,7 @@ def _term(compiled: Compiled, term: Term, dialect: str) -> str:
         inner = " OR ".join(parts)
         if queried.inside != "{}" and any(not value.text and not value.is_range for value in term.values):
             raise bad_query(f"'{queried.name}:' needs a value", f"For example {queried.example}")
-        condition = queried.inside.format(f"({inner})")
+        condition = json_in(dialect, queried.inside).format(f"({inner})")
     return f"NOT coalesce(({condition}), FALSE)" if term.negated else f"({condition})"
 
 

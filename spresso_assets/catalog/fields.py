@@ -11,7 +11,7 @@ from spresso_assets.errors import ExitCode, SpressoError
 class QueryField:
     """``sql`` is an expression over `asset`, or over the tables of ``inside``, an EXISTS with {} for the condition.
 
-    ``choices`` are all the texts that there can be, if they are few.
+    ``choices`` are all the texts that there can be, if they are few. Values in JSON are written ``column->>'key'``.
     """
 
     name: str
@@ -38,6 +38,16 @@ IN_RENDITIONS = (
     "EXISTS (SELECT 1 FROM rendition r JOIN encode_profile p ON p.id = r.profile_id "
     "WHERE r.asset_id = asset.id AND r.status = 'ready' AND {})"
 )
+# `evaluation.judging` measures; figures that earlier versions kept were of other metrics and mean something else.
+MEASURED = "r.quality->>'metric' = 'mel'"
+# As `quality.above`: as many frames and more bits, so that nothing is heard less well.
+BETTER = (
+    "EXISTS (SELECT 1 FROM rendition b JOIN encode_profile q ON q.id = b.profile_id "
+    "WHERE b.asset_id = r.asset_id AND b.status = 'ready' AND q.state = 'active' AND q.channel_mode = p.channel_mode "
+    "AND q.frame_rate_hz >= p.frame_rate_hz AND q.nominal_kbps > p.nominal_kbps)"
+)
+LOW = f"{MEASURED} AND r.quality->>'verdict' = 'low' AND NOT {BETTER}"
+IN_LOW = IN_RENDITIONS.replace("{}", f"{LOW} AND {{}}")
 
 EXAMPLES = {
     "fx_name": "fx_name:slam",
@@ -76,6 +86,14 @@ FIELDS = {
         ),
         QueryField("profile", "text", "p.name", "-profile:=2.5kbps", "encoded under a profile", IN_RENDITIONS),
         QueryField("kbps", "number", "r.actual_kbps", "kbps:..1", "bit rate of a rendition", IN_RENDITIONS),
+        QueryField(
+            "quality_low",
+            "text",
+            "p.name",
+            "quality_low:=2.5kbps",
+            "verify found it to stand out under a profile, and none better is there",
+            IN_LOW,
+        ),
         *(
             QueryField(name, "text", f"asset.{name}", EXAMPLES.get(name, f"{name}:word"), name.replace("_", " "))
             for name in RESOLVED_FIELDS

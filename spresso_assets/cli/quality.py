@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spresso_assets.cli import format
 from spresso_assets.cli.state import state_of
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
 
 
 def quality(
@@ -20,13 +25,15 @@ def quality(
     """Show the measured quality of stored renditions, by profile, and what fell short of what was asked for.
 
     1 is the sound itself; 0.9 means that its bands differ by one decibel on average, 0.8 by two.
-    'spresso reencode --target-quality' measures what it makes.
+    'spresso reencode --target-quality' measures what it makes, 'spresso verify --level quality' what is there, and
+    notes which sounds stand out below the others of their profile.
     """
     state = state_of(ctx)
     from spresso_assets.catalog.quality import quality_report
 
     with state.catalog().read() as session:
         found = quality_report(session, " ".join(query or []), limit)
+        moves = moves_up(session, query or [])
 
     def text() -> list[str]:
         rows = [
@@ -49,9 +56,41 @@ def quality(
                 f"  {_number(item.value)} of {_number(item.target)}  {item.profile}  {item.asset_uid[:8]}  {item.name}"
                 for item in found.short
             ]
+        lines += ["", *lines_of(moves)] if moves else []
         return [format.printable(line) for line in lines]
 
-    state.out.result(found.as_dict(), text)
+    state.out.result(found.as_dict() | {"low": moves}, text)
+
+
+def moves_up(session: Session, query: Sequence[str]) -> list[dict[str, Any]]:
+    """What stands out by profile, each with the one command that encodes exactly these at a higher rate.
+
+    Args:
+        query: words of a query that narrows it down.
+    """
+    from spresso_assets.catalog.grammar import parse
+    from spresso_assets.catalog.quality import low_sounds
+
+    if len(parse(" ".join(query))) > 1:
+        query = ()  # one more term would belong to the last of its groups
+    found = []
+    for one in low_sounds(session, " ".join(query)):
+        words = shlex.join([*query, f"quality_low:={one.profile}"])
+        command = f"spresso reencode {words} --profile {one.higher}" if one.higher else None
+        found.append({**vars(one), "command": command})
+    return found
+
+
+def lines_of(moves: Sequence[dict[str, Any]]) -> list[str]:
+    """The same for people."""
+    lines = []
+    for move in moves:
+        told = f"{move['sounds']} stand out below the others of {move['profile']}"
+        if move["command"]:
+            lines += [f"{told}; to encode exactly these at {move['higher']}:", f"  {move['command']}"]
+        else:
+            lines.append(f"{told}, and no profile carries more")
+    return lines
 
 
 def _number(value: float | None) -> str:

@@ -68,7 +68,7 @@ def reencode(
     """Make renditions at another bit rate: out of stored ones where that is exact, else from the files.
 
     Prints the plan, asks, and then works, or leaves the work to workers with --enqueue. Interrupted at any moment,
-    the same command goes on.
+    the same command goes on. quality_low:=PROFILE are the sounds that 'spresso verify --level quality' flagged.
     """
     state = state_of(ctx)
     if sum((missing, stale, every)) > 1:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from spresso_assets.cli import format
+from spresso_assets.cli.quality import lines_of, moves_up
 from spresso_assets.cli.state import state_of
 from spresso_assets.errors import ExitCode, SpressoError
 
@@ -29,7 +30,8 @@ def verify(
     """Check files, renditions and jobs against each other. Exit code 5 when something is wrong; files are only read.
 
     stat compares sizes and times, hash reads every payload and original, decode listens to a sample for silence and
-    length, quality compares that sample with its sources, keeps the figures, and lists the sounds that stand out.
+    length, quality compares that sample with its sources, keeps the figures, lists the sounds that stand out, and ends
+    with the command that encodes exactly these at a higher rate.
     """
     state = state_of(ctx)
     from spresso_assets.verify.finding import Finding
@@ -50,6 +52,10 @@ def verify(
 
         with state.change(dry_run) as session:
             done = repair(session, findings, enqueue_encode)
+    moves = []
+    if looked.measured and not dry_run:
+        with state.catalog().read() as session:
+            moves = moves_up(session, query or [])
     wrong = [finding for finding in findings if finding.counts]
     record = {
         "findings": [finding.record() for finding in findings],
@@ -59,6 +65,7 @@ def verify(
         "payloads": looked.payloads,
         "decoded": looked.decoded,
         "measured": len(looked.measured),
+        "low": moves,
     }
 
     def text() -> list[str]:
@@ -67,7 +74,8 @@ def verify(
         parts += [f"{looked.decoded} decoded"] if looked.decoded else []
         parts += [f"{len(looked.measured)} measured"] if looked.measured else []
         lines = [f"{'would be: ' if dry_run else ''}{line}" for line in done]
-        return [*lines, f"{', '.join(parts)}: {len(wrong)} wrong, {len(findings) - len(wrong)} to know"]
+        lines.append(f"{', '.join(parts)}: {len(wrong)} wrong, {len(findings) - len(wrong)} to know")
+        return [*lines, *lines_of(moves)]
 
     state.out.result(record, text, exit_code=ExitCode.FINDINGS if wrong else ExitCode.OK)
 

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session
 
-from spresso_assets.catalog.conditions import compile_query
+from spresso_assets.catalog.conditions import compile_query, json_in
 from spresso_assets.catalog.grammar import parse
 from spresso_assets.catalog.models import EncodeProfile
 from spresso_assets.catalog.profiles import get_profile, list_profiles
@@ -218,10 +218,10 @@ def _ready(profile_ids: Sequence[int]) -> str:
 
 def _judged(quality: float, dialect: str) -> str:
     """Whether a rendition was chosen for this quality or a better one."""
-    target = "json_extract(h.quality, '$.target')" if dialect == "sqlite" else "h.quality->>'target'"
-    return (
+    return json_in(
+        dialect,
         "EXISTS (SELECT 1 FROM rendition h WHERE h.asset_id = asset.id AND h.status = 'ready' "
-        f"AND CAST({target} AS FLOAT) >= {float(quality)!r})"
+        f"AND CAST(h.quality->>'target' AS FLOAT) >= {float(quality)!r})",
     )
 
 

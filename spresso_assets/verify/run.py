@@ -13,6 +13,7 @@ from sqlmodel import col, select
 from spresso_assets.catalog.engine import Catalog
 from spresso_assets.catalog.models import Asset, CodecModel, EncodeProfile, Rendition, SourceFile, WatchRoot
 from spresso_assets.catalog.profiles import list_profiles
+from spresso_assets.catalog.quality import above, keep_verdicts, with_a_better
 from spresso_assets.catalog.search import search_ids
 from spresso_assets.errors import ExitCode, SpressoError
 from spresso_assets.verify import belief, content, sounding
@@ -101,7 +102,6 @@ def verify(
         yield from found
     with catalog.read() as session:
         ids = search_ids(session, order.query)
-        names = [profile.name for profile in list_profiles(session)]
     offline: set[str] = set()
     for at in range(0, len(ids), CHUNK):
         part = ids[at : at + CHUNK]
@@ -118,7 +118,7 @@ def verify(
             yield from _contents(catalog, order, codec, looked, part)
     on_progress(len(ids), len(ids), "")
     if order.depth >= Depth.QUALITY:
-        yield from sounding.outliers(looked.measured, dict(zip(names[1:], names, strict=False)))
+        yield from _outliers(catalog, order, looked.measured)
 
 
 def chosen(rendition_uid: str, order: Order) -> bool:
@@ -169,13 +169,29 @@ def _contents(
             continue
         if quality is None:
             continue
-        looked.measured.append(Measured(asset, profile, 1 - quality["value"]))
+        looked.measured.append(Measured(asset, profile, rendition_id, 1 - quality["value"]))
         if order.keep:
             with catalog.session() as session:
                 stored = session.get(Rendition, rendition.id)
                 if stored is not None:
                     stored.quality = {**(stored.quality or {}), **quality}
                     session.add(stored)
+
+
+def _outliers(catalog: Catalog, order: Order, measured: list[Measured]) -> Iterator[Finding]:
+    """Compare what was measured with its like, and keep which stand out: re-encoding takes exactly these."""
+    judged = sounding.judged(measured)
+    for at in range(0, len(judged) if order.keep else 0, CHUNK):
+        with catalog.session() as session:
+            keep_verdicts(session, {one.measured.rendition_id: one.low for one in judged[at : at + CHUNK]})
+    low = [one for one in judged if one.low]
+    with catalog.read() as session:
+        better = with_a_better(session, [one.measured.rendition_id for one in low])
+        profiles = list_profiles(session)
+    for one in low:
+        higher = above(one.measured.profile, profiles)
+        is_mended = one.measured.rendition_id in better
+        yield sounding.outlier(one, higher[0].name if higher else None, is_mended)
 
 
 def _source(catalog: Catalog, asset: Asset) -> Path | None:

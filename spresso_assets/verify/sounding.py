@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +12,7 @@ import numpy as np
 from spresso_assets.catalog.columns import now_us
 from spresso_assets.codec.bitstream import read_header
 from spresso_assets.errors import SpressoError
-from spresso_assets.verify.finding import Finding, error, warning
+from spresso_assets.verify.finding import Finding, error, info, warning
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,31 +91,49 @@ class Measured:
 
     asset: Asset
     profile: EncodeProfile
+    rendition_id: int
     value: float
 
 
-def outliers(measured: list[Measured], higher: dict[str, str]) -> Iterator[Finding]:
-    """Sounds that stand out among those of their profile, worst first, with the command that would mend them.
+@dataclass(frozen=True)
+class Judged:
+    """A distance beside what is usual under its profile: the median. ``low`` where it stands out."""
 
-    Args:
-        higher: the next profile above each.
-    """
+    measured: Measured
+    usual: float
+    low: bool
+
+
+def judged(measured: list[Measured]) -> list[Judged]:
+    """Compare distances with those of their profile, worst first; of profiles with too few to say, nothing."""
     by_profile: dict[str, list[Measured]] = {}
     for one in measured:
         by_profile.setdefault(one.profile.name, []).append(one)
-    for name, group in by_profile.items():
+    found = []
+    for group in by_profile.values():
         if len(group) < FEWEST:
             continue
         values = np.array([one.value for one in group])
         median = float(np.median(values))
         spread = float(np.median(np.abs(values - median)))
         limit = median + max(SPREAD * spread, LEAST_EXCESS)
-        for one in sorted(group, key=lambda one: -one.value):
-            if one.value <= limit:
-                break
-            uid = one.asset.uid[:8]
-            hint = f"Listen: spresso decode {uid}. "
-            if better := higher.get(name):
-                hint += f"Then: spresso reencode id:{uid} --profile {better} --missing"
-            message = f"stands {one.value:.2f} from its source, others of {name} {median:.2f}"
-            yield warning("quality_low", f"{uid} {name}", message, hint, asset_id=one.asset.id)
+        found += [Judged(one, median, one.value > limit) for one in sorted(group, key=lambda one: -one.value)]
+    return found
+
+
+def outlier(found: Judged, higher: str | None, is_mended: bool) -> Finding:
+    """A sound that its profile does not carry.
+
+    Args:
+        higher: the next profile that carries more, if there is one.
+        is_mended: the sound is there under such a one.
+    """
+    one = found.measured
+    name, uid = one.profile.name, one.asset.uid[:8]
+    about = f"{uid} {name}"
+    message = f"stands {one.value:.2f} from its source, others of {name} {found.usual:.2f}"
+    if is_mended:
+        return info("quality_low", about, f"{message}; it is there at a higher rate, too", asset_id=one.asset.id)
+    hint = f"Listen: spresso decode {uid} --profile {name}"
+    hint += f". Then: spresso reencode id:{uid} --profile {higher}" if higher else ""
+    return warning("quality_low", about, message, hint, asset_id=one.asset.id)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,11 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
+from spresso_assets.audio.read import read_audio
 from spresso_assets.audio.write import write_wav
+from spresso_assets.catalog.engine import open_catalog
+from spresso_assets.catalog.search import search
+from spresso_assets.cli.quality import moves_up
 from spresso_assets.verify import sounding
 from spresso_assets.verify.run import Order, chosen
-from tests.cli.conftest import Result, Spresso
+from tests.cli.conftest import Result, Spresso, make_sounds
 
 SLAM = "Doors/DOORWood_Wooden door slams_JD_LIB.wav"
 
@@ -201,13 +208,81 @@ def test_outliers_come_worst_first_with_the_way_up() -> None:
     low = Any_(name="0.3kbps")
     values = [0.50, 0.52, 0.49, 0.51, 0.50, 0.48, 0.53, 1.2, 0.9]
     measured = [
-        sounding.Measured(Any_(id=n, uid=f"{n:032x}"), low, value)  # type: ignore[arg-type]
+        sounding.Measured(Any_(id=n, uid=f"{n:032x}"), low, n, value)  # type: ignore[arg-type]
         for n, value in enumerate(values)
     ]
-    found = list(sounding.outliers(measured, {"0.3kbps": "0.48kbps"}))
-    assert [finding.asset_id for finding in found] == [7, 8]
-    assert "--profile 0.48kbps" in found[0].hint and "1.20" in found[0].message
-    assert list(sounding.outliers(measured[:7], {})) == [], "too few to say what is usual"
+    judged = sounding.judged(measured)
+    assert len(judged) == 9 and [one.measured.asset.id for one in judged if one.low] == [7, 8]
+    assert sounding.judged(measured[:7]) == [], "too few to say what is usual"
+    found = sounding.outlier(judged[0], "0.48kbps", is_mended=False)
+    assert found.hint.endswith("--profile 0.48kbps") and "1.20" in found.message and found.counts
+    assert "reencode" not in sounding.outlier(judged[0], None, is_mended=False).hint
+    assert not sounding.outlier(judged[0], "0.48kbps", is_mended=True).counts
+
+
+class Louder:
+    """Decodes to the file, louder: by a decibel, or by four if its name says that it is hard."""
+
+    def __init__(self, catalog_url: str, folder: Path) -> None:
+        self.files = {}
+        with closing(open_catalog(catalog_url)) as catalog, catalog.read() as session:
+            rows = session.connection().execute(
+                text(
+                    "SELECT r.payload, f.rel_path, m.weights_sha256 FROM rendition r "
+                    "JOIN source_file f ON f.asset_id = r.asset_id JOIN encode_profile p ON p.id = r.profile_id "
+                    "JOIN codec_model m ON m.id = p.model_id"
+                )
+            )
+            for payload, path, weights in rows:
+                self.files[bytes(payload)], self.weights_sha256 = folder / path, weights
+
+    def decode(self, data: bytes, seed: int | None = 0, steps: int | None = None, quality: str = "default") -> Any:
+        path = self.files[data]
+        source = read_audio(path)
+        gain = 10 ** ((4 if "hard" in path.name else 1) / 20)
+        return source.samples.astype(np.float32) * np.float32(gain), source.sample_rate
+
+
+def test_exactly_what_is_flagged_is_moved_by_the_command_that_is_printed(
+    spresso: Spresso, catalog_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spresso_assets.cli.state import State
+
+    folder = tmp_path / "sfx"
+    make_sounds(folder, [f"{'hard' if n in (3, 7) else 'easy'} {n}.wav" for n in range(10)])
+    monkeypatch.setenv("SPRESSO_CATALOG", catalog_url)
+    spresso.ok("init")
+    spresso.ok("profile", "default", "0.3kbps")
+    spresso.ok("ingest", "--settle", "0", folder)
+
+    def verify(*options: str) -> Result:
+        with monkeypatch.context() as patched:
+            patched.setattr(State, "codec", lambda self: Louder(catalog_url, folder))
+            return spresso("verify", "--level", "quality", "--sample", "1", *options)
+
+    def found(query: str) -> set[str]:
+        with closing(open_catalog(catalog_url)) as catalog, catalog.read() as session:
+            return {hit.uid[:8] for hit in search(session, query)}
+
+    told = verify()
+    flagged = set(re.findall(r"warning (\w{8}) 0\.3kbps: quality_low", told.out + told.err))
+    assert told.code == 5 and flagged == found("hard") == found("quality_low:=0.3kbps") and len(flagged) == 2
+    command = "spresso reencode quality_low:=0.3kbps --profile 0.48kbps"
+    assert told.out.rstrip().endswith(command), "the last line is the one command to run"
+    with closing(open_catalog(catalog_url)) as catalog, catalog.read() as session:
+        wanted = {"profile": "0.3kbps", "sounds": 2, "higher": "0.48kbps", "command": command}
+        assert moves_up(session, []) == [wanted]
+        assert moves_up(session, ["hard 3"])[0]["command"] == command.replace("quality", "'hard 3' quality")
+        assert moves_up(session, ["easy", ",", "hard"]) == [wanted], "one more term would belong to the hard ones only"
+
+    words = shlex.split(command)[1:]
+    assert spresso.ok(*words, "--dry-run", "--json").data["sounds"] == 2 and found("profile:=0.48kbps") == set()
+    spresso.ok(*words, "-y")
+    assert found("profile:=0.48kbps") == flagged
+    assert spresso.ok(*words, "-y", "--json").data["sounds"] == 0, "nothing twice"
+    again = verify("--json")
+    assert again.code == 0 and again.data["low"] == [], again.data
+    assert [one["severity"] for one in again.data["findings"]] == ["info"] * 2, "they are still worth knowing"
 
 
 def test_the_sample_is_a_share_and_the_same_for_the_same_seed() -> None:
