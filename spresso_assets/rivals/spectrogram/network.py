@@ -131,8 +131,8 @@ class ImageCodec(nn.Module):
         mass = torch.sigmoid((z_BHTF - centre + 0.5) / spread) - torch.sigmoid((z_BHTF - centre - 0.5) / spread)
         return -mass.clamp_min(1e-6).log2()
 
-    def forward(self, image_B1TF: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Image [B, 1, T, F], T and F multiples of 64 -> its reconstruction, and bits of each clip [B]."""
+    def latents(self, image_B1TF: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Image [B, 1, T, F], T and F multiples of 64 -> what the decoder gets, and bits of each clip [B]."""
 
         def noise(x: Tensor) -> Tensor:
             return (torch.rand(x.shape, generator=generator) - 0.5).to(x.device)
@@ -145,7 +145,12 @@ class ImageCodec(nn.Module):
         apart = y + noise(y) - mean
         mass = _normal((0.5 - apart.abs()) / spread) - _normal((-0.5 - apart.abs()) / spread)
         bits_B = -mass.clamp_min(1e-6).log2().sum((1, 2, 3)) + self.z_bits(z + noise(z)).sum((1, 2, 3))
-        made: Tensor = self.synthesis((through(y - mean) + mean) * after)
+        return (through(y - mean) + mean) * after, bits_B
+
+    def forward(self, image_B1TF: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Image -> its reconstruction, and bits of each clip [B]; see `latents`."""
+        latents_BMTF, bits_B = self.latents(image_B1TF, rate, generator)
+        made: Tensor = self.synthesis(latents_BMTF)
         return made, bits_B
 
 
