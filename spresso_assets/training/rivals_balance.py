@@ -72,6 +72,8 @@ class HingeConfig:
         kind: whose discriminators, or ``none``. width: see `RivalDiscriminators`.
         start: step from which they play.
         chance: of learning in a step; EnCodec takes 2/3 at 24 kHz and 1/2 at 48 kHz, as they learn too easily.
+        per_rate: a set of discriminators for each rate on offer, as EnCodec has it, instead of one for all. Each
+            judges, and learns from, only the batches of its rate.
     """
 
     kind: Literal["none", "soundstream", "encodec"] = "soundstream"
@@ -79,35 +81,46 @@ class HingeConfig:
     start: int = 2000
     chance: float = 1.0
     lr: float = 3e-4
+    per_rate: bool = False
 
 
 class HingeAdversary:
-    """Discriminators with an optimiser of their own. Its state belongs into the checkpoint (`Loop(kept=...)`)."""
+    """Discriminators with an optimiser of their own. Its state belongs into the checkpoint (`Loop(kept=...)`).
 
-    def __init__(self, cfg: HingeConfig, sample_rate: int, device: str) -> None:
+    Args:
+        rates: on offer; they matter only if there are discriminators for each.
+    """
+
+    def __init__(self, cfg: HingeConfig, sample_rate: int, device: str, *, rates: int = 1) -> None:
         assert cfg.kind != "none"  # then there is no adversary
         self.cfg = cfg
-        self.networks = RivalDiscriminators(cfg.kind, sample_rate, cfg.width).to(device)
+        count = rates if cfg.per_rate else 1
+        self.sets = [RivalDiscriminators(cfg.kind, sample_rate, cfg.width).to(device) for _ in range(count)]
+        self.networks: nn.Module = nn.ModuleList(self.sets) if cfg.per_rate else self.sets[0]
         self.named: dict[str, nn.Parameter] = dict(self.networks.named_parameters())
         self.optimizer = torch.optim.Adam(self.named.values(), lr=cfg.lr, betas=(0.5, 0.9))
 
-    def play(self, real_BCN: Tensor, fake_BCN: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def play(self, real_BCN: Tensor, fake_BCN: Tensor, generator: torch.Generator, rate: int = 0) -> dict[str, Tensor]:
         """Learn, by chance, and then judge: losses ``adversarial`` and ``features`` of the reconstruction.
 
         Channels are judged one by one.
+
+        Args:
+            rate: which of those on offer all of the batch has.
         """
+        judges = self.sets[rate if self.cfg.per_rate else 0]
         real_BN, fake_BN = real_BCN.flatten(0, 1), fake_BCN.flatten(0, 1)
         if float(torch.rand((), generator=generator)) < self.cfg.chance:
-            loss = hinge_discriminator(self.networks(real_BN), self.networks(fake_BN.detach()))
+            loss = hinge_discriminator(judges(real_BN), judges(fake_BN.detach()))
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            if torch.isfinite(nn.utils.clip_grad_norm_(self.named.values(), 10.0)):
+            if torch.isfinite(nn.utils.clip_grad_norm_(judges.parameters(), 10.0)):
                 self.optimizer.step()
-        self.networks.requires_grad_(False)
+        judges.requires_grad_(False)
         with torch.no_grad():
-            real = self.networks(real_BN)
-        fake = self.networks(fake_BN)
-        self.networks.requires_grad_(True)
+            real = judges(real_BN)
+        fake = judges(fake_BN)
+        judges.requires_grad_(True)
         return {"adversarial": hinge_generator(fake), "features": relative_features(real, fake)}
 
     # -- state -------------------------------------------------------------------------------------------------

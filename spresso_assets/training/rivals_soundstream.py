@@ -52,6 +52,10 @@ class ConvTrainingConfig:
     dead: float = DEAD
     adversary: HingeConfig = field(default_factory=HingeConfig)
 
+    def __post_init__(self) -> None:
+        if self.adversary.per_rate and self.dropout != "offered":
+            raise ValueError("discriminators per rate need batches of one rate: dropout = 'offered'")
+
 
 def used_codebooks(cfg: SeanetConfig, dropout: str, batch: int, generator: torch.Generator) -> Tensor:
     """How many codebooks each clip of a batch gets, [B]."""
@@ -114,7 +118,7 @@ def train_convolutional(
     kept: dict[str, Kept] = {"codebooks": learner, "balancer": balancer}
     adversary = None
     if training.adversary.kind != "none":
-        adversary = HingeAdversary(training.adversary, cfg.sample_rate, device)
+        adversary = HingeAdversary(training.adversary, cfg.sample_rate, device, rates=len(cfg.offered))
         kept["adversary"] = adversary
 
     def step(generator: torch.Generator, _fraction: float) -> tuple[Tensor, dict[str, float]]:
@@ -135,7 +139,8 @@ def train_convolutional(
             "mel": mel(made.flatten(0, 1), target.flatten(0, 1)),
         }
         if adversary is not None and runner.step >= training.adversary.start:
-            losses |= adversary.play(target, made, generator)
+            rate = cfg.offered.index(int(used_B[0])) if training.adversary.per_rate else 0
+            losses |= adversary.play(target, made, generator, rate)
         balanced, shares = balancer(losses, made)
         values = {name: float(loss.detach()) for name, loss in losses.items()} | shares
         # The stand-in has no meaning as a number: what is logged is the weighted sum.

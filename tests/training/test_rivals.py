@@ -29,7 +29,8 @@ from spresso_assets.training.rivals_discriminators import (
     hinge_generator,
     relative_features,
 )
-from spresso_assets.training.rivals_soundstream import start_evenly, used_codebooks
+from spresso_assets.training.rivals_soundstream import ConvTrainingConfig, start_evenly, used_codebooks
+from spresso_assets.training.settings import apply
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -191,6 +192,27 @@ def test_the_adversary_learns_to_tell_and_comes_back() -> None:
     assert torch.equal(again.networks(real[:, 0])[0][-1], adversary.networks(real[:, 0])[0][-1])
 
 
+def test_each_rate_may_have_its_own_discriminators() -> None:
+    """A batch of one rate leaves those of the others as they are; all of them come back."""
+    cfg = HingeConfig(kind="encodec", width=2, per_rate=True)
+    adversary, generator = HingeAdversary(cfg, 24_000, "cpu", rates=3), seeded()
+    audio = torch.randn(2, 2, 1, 1200, generator=generator)
+
+    def weights(one: HingeAdversary) -> list[list[torch.Tensor]]:
+        return [[p.detach().clone() for p in judges.parameters()] for judges in one.sets]
+
+    before = weights(adversary)
+    adversary.play(audio[0], audio[1], generator, 1)
+    same = [all(map(torch.equal, a, b)) for a, b in zip(before, weights(adversary), strict=True)]
+    assert same == [True, False, True]
+    again = HingeAdversary(cfg, 24_000, "cpu", rates=3)
+    again.load_tensors(adversary.state_tensors())
+    assert all(all(map(torch.equal, a, b)) for a, b in zip(weights(again), weights(adversary), strict=True))
+    with pytest.raises(SpressoError) as caught:  # where clips of a batch differ in rate
+        apply(ConvTrainingConfig(), {"adversary": {"per_rate": True}})
+    assert caught.value.code == "bad_config"
+
+
 # -- data and whole runs ---------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -230,9 +252,9 @@ def test_noise_lies_0_to_20_db_below() -> None:
 
 
 OPTIONS = {
-    "spectrogram": "frames = 64\nbatch = 2",
+    "spectrogram": 'frames = 64\nbatch = 2\n[rival.adversary]\nkind = "illm"\nstart = 3\nlabeller_steps = 2\nwidth = 2',
     "soundstream": "seconds = 0.1\nbatch = 2\ndead = 0.1\n[rival.adversary]\nstart = 3\nwidth = 2",
-    "encodec-ours": "seconds = 0.1\nbatch = 2\ndead = 0.1\n[rival.adversary]\nstart = 3\nwidth = 2",
+    "encodec-ours": "seconds = 0.1\nbatch = 2\ndead = 0.1\n[rival.adversary]\nstart = 3\nwidth = 2\nper_rate = true",
     "encodec-prior": "chunks = 4\nbatch = 2",
 }
 
