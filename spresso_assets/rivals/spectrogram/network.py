@@ -31,6 +31,7 @@ from spresso_assets.rivals.spectrogram.config import (
 )
 
 PLACES = 4  # channels by which the hyper decoder tells low frequencies from high ones
+GAIN_START = 0.3  # of the coarsest rate: few latents are worth a bit there
 _SLOPE = 0.1
 
 
@@ -111,9 +112,11 @@ class ImageCodec(nn.Module):
         self.hyper_decoder = HyperDecoder(cfg)
         self.z_mean_HF = nn.Parameter(torch.zeros(cfg.hyper, cfg.rows // HYPER_SHRINK))
         self.z_spread_HF = nn.Parameter(torch.full((cfg.hyper, cfg.rows // HYPER_SHRINK), -2.0))  # log of it
-        steps_R1 = torch.tensor(cfg.rates).log()[:, None] / 4
-        self.gain_RM = nn.Parameter((steps_R1 + math.log(2.0)).repeat(1, cfg.latents))  # logarithms
-        self.ungain_RM = nn.Parameter(-(steps_R1 + math.log(2.0)).repeat(1, cfg.latents))
+        # Logarithms. At the best trade of rate and distortion a step's square goes with 1 / lambda; gains learn slowly,
+        # so they start there.
+        steps_R1 = torch.tensor(cfg.rates).log()[:, None] / 2 + math.log(GAIN_START)
+        self.gain_RM = nn.Parameter(steps_R1.repeat(1, cfg.latents))
+        self.ungain_RM = nn.Parameter(-steps_R1.repeat(1, cfg.latents))
 
     def gains(self, rate: float) -> tuple[Tensor, Tensor]:
         """Factors [M, 1, 1] before and after rounding, for a rate between 0 and R - 1."""
@@ -131,23 +134,31 @@ class ImageCodec(nn.Module):
         mass = torch.sigmoid((z_BHTF - centre + 0.5) / spread) - torch.sigmoid((z_BHTF - centre - 0.5) / spread)
         return -mass.clamp_min(1e-6).log2()
 
-    def latents(self, image_B1TF: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Image [B, 1, T, F], T and F multiples of 64 -> what the decoder gets, and bits of each clip [B]."""
+    def latents(self, image_B1TF: Tensor, rate: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Image [B, 1, T, F], T and F multiples of 64 -> what the decoder gets, and bits of each clip [B].
 
-        def noise(x: Tensor) -> Tensor:
-            return (torch.rand(x.shape, generator=generator) - 0.5).to(x.device)
+        Args:
+            generator: of the noise that stands for rounding where bits are counted, as rounding has no gradient. None
+                counts those of rounded latents: what a stream takes. Noise counts 0.16 bits more for each latent
+                that is never anything but zero, which is most of them.
+        """
+
+        def rounded(x: Tensor) -> Tensor:
+            if generator is None:
+                return x.round()
+            return x + (torch.rand(x.shape, generator=generator) - 0.5).to(x.device)
 
         before, after = self.gains(rate)
         y = self.analysis(image_B1TF) * before
         z = self.hyper_encoder(y).clamp(-Z_LIMIT, Z_LIMIT)
         mean, scale = self.hyper_decoder(through(z))
         spread = spread_of(scale)
-        apart = y + noise(y) - mean
+        apart = rounded(y - mean)
         mass = _normal((0.5 - apart.abs()) / spread) - _normal((-0.5 - apart.abs()) / spread)
-        bits_B = -mass.clamp_min(1e-6).log2().sum((1, 2, 3)) + self.z_bits(z + noise(z)).sum((1, 2, 3))
+        bits_B = -mass.clamp_min(1e-6).log2().sum((1, 2, 3)) + self.z_bits(rounded(z)).sum((1, 2, 3))
         return (through(y - mean) + mean) * after, bits_B
 
-    def forward(self, image_B1TF: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def forward(self, image_B1TF: Tensor, rate: float, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Image -> its reconstruction, and bits of each clip [B]; see `latents`."""
         latents_BMTF, bits_B = self.latents(image_B1TF, rate, generator)
         made: Tensor = self.synthesis(latents_BMTF)

@@ -134,3 +134,17 @@ def test_costs_foretold_are_those_of_the_coder() -> None:
     assert abs(8 * len(stream) - model.bits(image)) < 32
     mean, _ = model.predict(z_HTF)
     np.testing.assert_array_equal(model.decode(Decoder(stream), 3 * 64), image.symbols_MTF + mean)
+
+
+def test_bits_that_training_weighs_are_those_of_a_stream() -> None:
+    torch.manual_seed(4)
+    network = ImageCodec(PRESETS["tiny"])
+    model = EntropyModel(network.cfg, build_tables(network))
+    image = torch.rand(1, 1, 128, network.cfg.rows)
+    for rate in (0.0, 3.0):
+        with torch.no_grad():
+            _, bits_B = network(image, rate, None)
+            y_MTF = (network.analysis(image) * network.gains(rate)[0])[0]
+            z_HTF = network.hyper_encoder(y_MTF[None])[0].round().int().numpy()
+        stream_bits = model.bits(model.coded(y_MTF.double().numpy(), z_HTF))
+        assert float(bits_B) == pytest.approx(stream_bits, rel=0.05, abs=16)
