@@ -54,7 +54,7 @@ class IllmConfig:
     width: int = 16
     start: int = 10_000
     labeller_steps: int = 2_000
-    weight: float = 0.01
+    weight: float = 0.1
     freeze_encoder: bool = True
     lr: float = 4e-4
 
