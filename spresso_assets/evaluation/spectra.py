@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from spresso_assets.codec.config import SAMPLE_RATE
 
+KEPT, KEPT_SAMPLES = 40, 5 * SAMPLE_RATE  # spectrograms that are kept: those of two sounds, 2 MB each
+
 Signal = NDArray[np.floating[Any]]
 Grid = NDArray[np.floating[Any]]
 
@@ -24,8 +26,21 @@ def power_spectrogram(x_N: Signal, window: int, hop: int) -> Grid:
     """|STFT|^2 with a periodic Hann window: [T, window/2 + 1], T = ceil(N / hop) + 1.
 
     Frame j is centred on sample j * hop; the signal counts as zero beyond its ends. Divided by the squared sum of the
-    window, so that a full-scale sine reads 0.25 (-6 dB) at its bin, for every window.
+    window, so that a full-scale sine reads 0.25 (-6 dB) at its bin, for every window. Not to be written to: a source is
+    held against many decodes by many metrics, so those of short sounds are kept for a while.
     """
+    x_N = np.asarray(x_N, np.float32)
+    return _kept(x_N.tobytes(), window, hop) if len(x_N) <= KEPT_SAMPLES else _power(x_N, window, hop)
+
+
+@lru_cache(maxsize=KEPT)
+def _kept(data: bytes, window: int, hop: int) -> Grid:
+    power_TF = _power(np.frombuffer(data, np.float32), window, hop)
+    power_TF.flags.writeable = False
+    return power_TF
+
+
+def _power(x_N: Signal, window: int, hop: int) -> Grid:
     frames = -(-len(x_N) // hop) + 1
     padded_N = np.zeros((frames - 1) * hop + window, np.float32)
     padded_N[window // 2 : window // 2 + len(x_N)] = x_N
