@@ -251,7 +251,9 @@ def test_no_bytes_crash_the_frame(data: bytes) -> None:
         assert pack(1, head, body) == data
 
 
-def test_what_is_missing_is_named_with_what_to_do(tmp_path: Path) -> None:
+def test_what_is_missing_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spresso_assets.rivals.registry.TRAINED", tmp_path / "not installed")
+
     def fault(names: list[str], weights: dict[str, Path]) -> SpressoError:
         with pytest.raises(SpressoError) as caught:
             open_systems(names, weights)
@@ -265,3 +267,36 @@ def test_what_is_missing_is_named_with_what_to_do(tmp_path: Path) -> None:
             empty = fault([name], {name: tmp_path})
             assert empty.code == "rival_missing" and empty.hint, name
     assert [system.name for system in open_systems(["flac", "opus"], {})] == ["flac", "opus"]
+
+
+@pytest.mark.parametrize("name", ["soundstream", "encodec-ours", "spectrogram"])
+def test_a_checkout_has_small_weights_of_our_own(name: str) -> None:
+    (codec,) = open_systems([name], {})
+    audio_CN = a_sound(codec.channels[-1], codec.sample_rate // 2, codec.sample_rate)
+    lowest = codec.points()[0]
+    data = codec.encode(audio_CN, lowest.kbps)
+    assert len(data) * 8 / 0.5 / 1000 < 1.2 * lowest.kbps + 0.5
+    decoded_CN = codec.decode(data)
+    assert decoded_CN.shape == audio_CN.shape
+    level = [float(np.sqrt(np.mean(x**2))) for x in (decoded_CN, audio_CN)]
+    assert 0.2 < level[0] / level[1] < 5
+
+
+def test_weights_of_our_own_are_small_and_no_part_of_the_package() -> None:
+    from spresso_assets.rivals.registry import TRAINED, fingerprint
+
+    files = [path for path in TRAINED.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 20_000_000
+    assert '"/spresso_assets/models/rivals"' in (TRAINED.parents[2] / "pyproject.toml").read_text()
+    assert len({fingerprint(TRAINED / name) for name in ("soundstream", "encodec-ours", "spectrogram")}) == 3
+
+
+def test_systems_of_random_weights_have_one_point_and_are_marked() -> None:
+    pytest.importorskip("transformers")
+    from spresso_assets.rivals.untrained import Untrained
+
+    system = Untrained(tiny_dac(), 1.0)
+    (point,) = system.points()
+    assert system.untrained and system.name == "dac-untrained" and point.name.endswith("untrained")
+    audio_CN = a_sound(1, 8000, 44_100)
+    assert system.decode(system.encode(audio_CN, point.kbps)).shape == audio_CN.shape
