@@ -6,6 +6,7 @@ no FAD or KAD of a paper and compare with nothing but themselves: two bundles, t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,13 +121,21 @@ def frechet_distance(a_WD: Embedding, reference_WD: Embedding) -> float:
 
     Biased upwards by about D (D + 1) / 2W for W vectors of D dimensions: compare sets of one size only.
     """
-    s1_DD, s2_DD = (np.atleast_2d(np.cov(x_WD, rowvar=False)) for x_WD in (a_WD, reference_WD))
-    # tr (S1 S2)^1/2 through the symmetric S2^1/2 S1 S2^1/2, whose eigenvalues are real and not negative.
-    value_D, vector_DD = np.linalg.eigh(s2_DD)
-    root_DD = (vector_DD * np.sqrt(np.maximum(value_D, 0))) @ vector_DD.T
-    cross_D = np.linalg.eigvalsh(root_DD @ s1_DD @ root_DD)
+    # tr (S1 S2)^1/2 is the sum of the singular values of A B', where A'A = S1 and B'B = S2: with fewer vectors than
+    # dimensions, which is usual, that is a small matrix.
+    a_RD, b_RD = (_factor(x_WD) for x_WD in (a_WD, reference_WD))
     mean_D = a_WD.mean(0) - reference_WD.mean(0)
-    return float(mean_D @ mean_D + np.trace(s1_DD) + np.trace(s2_DD) - 2 * np.sqrt(np.maximum(cross_D, 0)).sum())
+    cross = float(np.linalg.svd(a_RD @ b_RD.T, compute_uv=False).sum())
+    return float(mean_D @ mean_D + np.square(a_RD).sum() + np.square(b_RD).sum() - 2 * cross)
+
+
+def _factor(x_WD: Embedding) -> Embedding:
+    """A with A'A the covariance of the rows of x; it has at most as many rows as columns."""
+    apart_WD = (x_WD - x_WD.mean(0)) / math.sqrt(len(x_WD) - 1)
+    if len(x_WD) <= x_WD.shape[1]:
+        return apart_WD
+    triangle_DD: Embedding = np.linalg.qr(apart_WD, mode="r")
+    return triangle_DD
 
 
 def kernel_distance(a_WD: Embedding, reference_WD: Embedding, sounds_W: NDArray[np.int64]) -> float:
