@@ -23,7 +23,7 @@ def quality(found: Comparison) -> str:
         head.append(f"{m.title} {ARROWS[m.better]}" + (f", {m.unit}" if m.unit else ""))
     lines = []
     for row in found.rows:
-        cells = [f"`{row.point}`" + _fewer(row, found), f"{row.kbps:.3g}"]
+        cells = [row.point + _fewer(row, found), f"{row.kbps:.3g}"]
         for name in SHOWN:
             cell = _estimate(row.metrics.get(name), DIGITS.get(name, 1))
             if name == "mel_distance" and (e := row.metrics.get(name)) is not None:
@@ -45,7 +45,7 @@ def likeness(found: Comparison) -> str:
     head = ["system", "kbit/s", *(f"{title}, {embedder}" for embedder in embedders for title, _, _ in kinds)]
     lines = [
         [
-            f"`{row.point}`",
+            row.point,
             f"{row.kbps:.3g}",
             *(
                 _estimate(getattr(row.likeness.get(embedder), what, None), digits)
@@ -70,7 +70,7 @@ def speed(found: Comparison) -> str:
     head += [f"encoding against DAC, {n}" for n in numbers] if rival else []
     lines = []
     for (_, point), of in by_key.items():
-        cells = [f"`{point}`"]
+        cells = [point]
         cells += [_times(of.get(n), "encode") for n in threads]
         cells += [_times(of.get(n), "decode") for n in threads]
         if rival:

@@ -166,8 +166,8 @@ def test_several_decodes_run_at_once_where_that_is_asked_for(tmp_path: Path) -> 
         decoder = FakeDecoder(gated=True)
         renderer = a_renderer(tmp_path, decoder, decode_threads=2)
         tasks = [asyncio.ensure_future(renderer.sound(a_take(seed))) for seed in range(3)]
-        await until(lambda: len(decoder.begun) == 2)
-        assert renderer.counts()["running"] == 2 and renderer.counts()["queued"] == 1
+        await until(lambda: len(decoder.begun) == 2 and renderer.counts()["queued"] == 1)
+        assert renderer.counts()["running"] == 2
         decoder.let(10)
         await asyncio.gather(*tasks)
         await renderer.close()
