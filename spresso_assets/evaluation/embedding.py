@@ -134,8 +134,7 @@ def _factor(x_WD: Embedding) -> Embedding:
     apart_WD = (x_WD - x_WD.mean(0)) / math.sqrt(len(x_WD) - 1)
     if len(x_WD) <= x_WD.shape[1]:
         return apart_WD
-    triangle_DD: Embedding = np.linalg.qr(apart_WD, mode="r")
-    return triangle_DD
+    return np.linalg.qr(apart_WD).R
 
 
 def kernel_distance(a_WD: Embedding, reference_WD: Embedding, sounds_W: NDArray[np.int64]) -> float:
