@@ -23,7 +23,7 @@ from spresso_assets.evaluation.sounds import Sound, unfit
 from spresso_assets.evaluation.speed import Speed
 from spresso_assets.evaluation.stored import read_stored
 from spresso_assets.evaluation.summary import FEWEST_FOR_DISTRIBUTIONS, SOURCE
-from spresso_assets.evaluation.systems import Audio, Entry, carry, mono48, weigh
+from spresso_assets.evaluation.systems import Audio, Entry, carry, measured, mono48, weigh
 
 SCHEMA = 2
 Skip = Callable[[str, SpressoError], None]
@@ -162,7 +162,7 @@ def compare_systems(
         for entry in given:
             if progress is not None:
                 progress(len(names), f"{entry.system.name} {entry.point}: {name}")
-            known = _known(records, name, entry)
+            known = measured(records, name, entry)
             varied = takes < 2 or not hasattr(entry.system, "decode_take") or "diversity" in (known or {})
             if known is not None and _embedded(known, embedders) and varied:
                 continue
@@ -199,11 +199,6 @@ def compare_systems(
     return _compared(given, names, records, embedders, left_out)
 
 
-def _known(records: Records, name: str, entry: Entry) -> Record | None:
-    record = records.get((name, *entry.key, ""))
-    return record if record is not None and record.get("weights", "") == entry.weights else None
-
-
 def _embeddings(embedders: Sequence[Embedder], x_N: Audio) -> dict[str, str]:
     return {embedder.name: packed(embedder(x_N)) for embedder in embedders}
 
@@ -221,7 +216,7 @@ def _compared(
 ) -> Comparison:
     rows, kept = [], []
     for entry in given:
-        found = [r for name in names if (r := _known(records, name, entry)) is not None]
+        found = [r for name in names if (r := measured(records, name, entry)) is not None]
         if not found:
             continue
         likeness = {e.name: _likeness(e, found, records) for e in embedders}

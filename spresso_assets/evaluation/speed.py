@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
+from spresso_assets.codec.config import SAMPLE_RATE
 from spresso_assets.errors import SpressoError
 from spresso_assets.evaluation.records import Record, Records
 from spresso_assets.evaluation.sounds import Sound, unfit
-from spresso_assets.evaluation.systems import Audio, Entry, given, mono48, weigh
+from spresso_assets.evaluation.systems import Entry, given, measured, mono48, passed, weigh
 from spresso_assets.evaluation.timing import stopwatch
 
 THREADS = (1, 2)
@@ -69,19 +70,23 @@ def measure_speed(
             for name, reference_N in fit:
                 for entry in entries:
                     done += 1
-                    if _known(records, name, entry, number) is not None:
+                    if measured(records, name, entry, _quality(number)) is not None:
                         continue
                     if progress is not None:
                         progress(done, len(threads) * len(fit) * len(entries), f"{entry.point}: {name}")
                     try:
                         if entry.key not in weights:
                             weights[entry.key] = weigh(entry, fit[0][1])
-                        times = _times(entry, reference_N)
+                        _, _, times = passed(entry, given(entry.system, reference_N), stopwatch)
                     except SpressoError as error:
                         if skip is not None:
                             skip(f"{name}, {entry.system.name} {entry.point}", error)
                         continue
-                    about = {"sound": name, "seconds": round(len(reference_N) / 48_000, 6), "weights": entry.weights}
+                    about = {
+                        "sound": name,
+                        "seconds": round(len(reference_N) / SAMPLE_RATE, 6),
+                        "weights": entry.weights,
+                    }
                     key = {"method": entry.system.name, "profile": entry.point, "quality": _quality(number)}
                     records.add({**about, **key, **times, **weights[entry.key]})
     finally:
@@ -90,28 +95,13 @@ def measure_speed(
         _speed(entry, number, found)
         for entry in entries
         for number in threads
-        if (found := [r for name, _ in fit if (r := _known(records, name, entry, number)) is not None])
+        if (found := [r for name, _ in fit if (r := measured(records, name, entry, _quality(number))) is not None])
     ]
 
 
 def _quality(threads: int) -> str:
     """Under which records of times are kept beside those of quality."""
     return f"{threads} threads"
-
-
-def _known(records: Records, name: str, entry: Entry, threads: int) -> Record | None:
-    record = records.get((name, *entry.key, _quality(threads)))
-    return record if record is not None and record["weights"] == entry.weights else None
-
-
-def _times(entry: Entry, reference_N: Audio) -> dict[str, Any]:
-    given_CN = given(entry.system, reference_N)
-    times: dict[str, Any] = {}
-    with stopwatch(times, "encode"):
-        data = entry.system.encode(given_CN, entry.kbps)
-    with stopwatch(times, "decode"):
-        entry.system.decode(data)
-    return times
 
 
 def _speed(entry: Entry, threads: int, found: Sequence[Record]) -> Speed:

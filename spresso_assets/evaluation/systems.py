@@ -5,7 +5,8 @@ Everything is compared in mono: a system that codes two channels would spend bit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 from spresso_assets.audio.resample import resample
 from spresso_assets.codec.config import SAMPLE_RATE
 from spresso_assets.errors import SpressoError
+from spresso_assets.evaluation.records import Record, Records
 from spresso_assets.evaluation.timing import peak_memory, stopwatch
 
 Audio = NDArray[np.float32]
+Watch = Callable[[dict[str, Any], str], AbstractContextManager[None]]  # notes what a block costs, see `timing`
 
 
 class RatePoint(Protocol):
@@ -138,12 +141,8 @@ def carry(entry: Entry, reference_N: Audio, takes: int = 1) -> tuple[Passage, li
         SpressoError: ``system_length`` if a decode has another length than what went in; what the system raises.
     """
     system = entry.system
-    given_CN = given(entry.system, reference_N)
-    cost: dict[str, Any] = {}
-    with stopwatch(cost, "encode"):
-        data = system.encode(given_CN, entry.kbps)
-    with stopwatch(cost, "decode"):
-        found_CN = system.decode(data)
+    given_CN = given(system, reference_N)
+    data, found_CN, cost = passed(entry, given_CN, stopwatch)
     decoded_N = _checked(entry, found_CN, given_CN.shape[1])
     more: list[Audio] = []
     if takes > 1 and isinstance(system, Varied):
@@ -157,13 +156,23 @@ def weigh(entry: Entry, reference_N: Audio) -> dict[str, Any]:
     Raises:
         SpressoError: what the system raises.
     """
-    given_CN = given(entry.system, reference_N)
-    found: dict[str, Any] = {}
-    with peak_memory(found, "encode"):
+    return passed(entry, given(entry.system, reference_N), peak_memory)[2]
+
+
+def passed(entry: Entry, given_CN: Audio, watch: Watch) -> tuple[bytes, Audio, dict[str, Any]]:
+    """Encode and decode what a system takes: the stream, what came of it, and what ``watch`` noted of both."""
+    noted: dict[str, Any] = {}
+    with watch(noted, "encode"):
         data = entry.system.encode(given_CN, entry.kbps)
-    with peak_memory(found, "decode"):
-        entry.system.decode(data)
-    return found
+    with watch(noted, "decode"):
+        found_CN = entry.system.decode(data)
+    return data, found_CN, noted
+
+
+def measured(records: Records, sound: str, entry: Entry, quality: str = "") -> Record | None:
+    """What was measured of a sound at a system's point, if it was with the same weights."""
+    record = records.get((sound, *entry.key, quality))
+    return record if record is not None and record.get("weights", "") == entry.weights else None
 
 
 def given(system: System, reference_N: Audio) -> Audio:
