@@ -5,6 +5,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from spresso_assets.catalog.columns import iso_utc
+from spresso_assets.catalog.measured import measured
 from spresso_assets.catalog.models import Asset, AssetField, AssetTag, SourceFile, Tag, WatchRoot
 from spresso_assets.catalog.precedence import RESOLVED_FIELDS
 from spresso_assets.catalog.renditions import list_renditions
@@ -46,7 +47,7 @@ def describe(session: Session, asset: Asset) -> dict[str, Any]:
                 "bytes": rendition.payload_bytes,
                 "kbps": rendition.actual_kbps,
                 "seed": rendition.decode_seed,
-                "quality": rendition.quality,
+                "quality": measured(rendition.quality),
                 "origin": rendition.origin,
                 "generation": rendition.generation,
                 "made": iso_utc(rendition.created_at),

@@ -3,6 +3,7 @@
 import difflib
 from dataclasses import dataclass
 
+from spresso_assets.catalog.measured import is_measured
 from spresso_assets.catalog.precedence import RESOLVED_FIELDS
 from spresso_assets.errors import ExitCode, SpressoError
 
@@ -38,8 +39,7 @@ IN_RENDITIONS = (
     "EXISTS (SELECT 1 FROM rendition r JOIN encode_profile p ON p.id = r.profile_id "
     "WHERE r.asset_id = asset.id AND r.status = 'ready' AND {})"
 )
-# `evaluation.judging` measures; figures that earlier versions kept were of other metrics and mean something else.
-MEASURED = "r.quality->>'metric' = 'mel'"
+MEASURED = is_measured("r")
 # As `quality.above`: as many frames and more bits, so that nothing is heard less well.
 BETTER = (
     "EXISTS (SELECT 1 FROM rendition b JOIN encode_profile q ON q.id = b.profile_id "

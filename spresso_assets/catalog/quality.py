@@ -14,6 +14,7 @@ from sqlmodel import Session, col
 from spresso_assets.catalog.conditions import compile_query, json_in
 from spresso_assets.catalog.fields import BETTER, LOW, MEASURED
 from spresso_assets.catalog.grammar import parse
+from spresso_assets.catalog.measured import METRIC
 from spresso_assets.catalog.models import EncodeProfile, Rendition
 from spresso_assets.catalog.profiles import list_profiles
 
@@ -66,7 +67,7 @@ class QualityReport:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "metric": "mel",
+            "metric": METRIC,
             "profiles": [
                 {
                     "profile": row.profile,

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-METRIC = "mel"
+from spresso_assets.catalog.measured import METRIC
+
 SOLVER = "default"
 LONGEST_S = 60.0  # of a longer sound its beginning is judged
 

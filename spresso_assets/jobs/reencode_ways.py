@@ -21,6 +21,7 @@ from sqlmodel import Session
 
 from spresso_assets.catalog.conditions import compile_query, json_in
 from spresso_assets.catalog.grammar import parse
+from spresso_assets.catalog.measured import is_measured
 from spresso_assets.catalog.models import EncodeProfile
 from spresso_assets.catalog.profiles import get_profile, list_profiles
 from spresso_assets.errors import ExitCode, SpressoError
@@ -221,7 +222,7 @@ def _judged(quality: float, dialect: str) -> str:
     return json_in(
         dialect,
         "EXISTS (SELECT 1 FROM rendition h WHERE h.asset_id = asset.id AND h.status = 'ready' "
-        f"AND CAST(h.quality->>'target' AS FLOAT) >= {float(quality)!r})",
+        f"AND {is_measured('h')} AND CAST(h.quality->>'target' AS FLOAT) >= {float(quality)!r})",
     )
 
 

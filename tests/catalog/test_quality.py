@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 from sqlmodel import Session, select
 
+from spresso_assets.catalog.details import describe
 from spresso_assets.catalog.engine import Catalog
+from spresso_assets.catalog.measured import METRIC
 from spresso_assets.catalog.models import Asset, EncodeProfile, Rendition
 from spresso_assets.catalog.profiles import add_profile, ensure_model, ensure_profiles
 from spresso_assets.catalog.quality import Low, above, keep_verdicts, low_sounds, quality_report, with_a_better
 from spresso_assets.catalog.renditions import store_rendition
 from spresso_assets.catalog.search import count, search, search_ids
 from spresso_assets.errors import SpressoError
-from spresso_assets.evaluation.judging import METRIC, quality_record
+from spresso_assets.evaluation.judging import quality_record
 from spresso_assets.jobs.reencode_plan import plan
 from spresso_assets.jobs.reencode_ways import Request, find_route, next_ways
 from tests.catalog.sounds import add_sound
@@ -88,8 +90,10 @@ def test_figures_of_another_metric_do_not_count(catalog: Catalog) -> None:
     """Versions before kept a distance, which is small where this one is large."""
     with catalog.session() as session:
         profiles = register(session)
-        measured(session, 0, profiles["2.5kbps"], 0.8, target=0.9)
-        measured(session, 1, profiles["2.5kbps"], 0.1, low=True, target=0.9, metric="mel_distance")
+        both = [
+            measured(session, 0, profiles["2.5kbps"], 0.8, target=0.9),
+            measured(session, 1, profiles["2.5kbps"], 0.1, low=True, target=0.9, metric="mel_distance"),
+        ]
         session.flush()
     with catalog.read() as session:
         found = quality_report(session)
@@ -98,6 +102,10 @@ def test_figures_of_another_metric_do_not_count(catalog: Catalog) -> None:
         assert found.short_count == 1 and [item.value for item in found.short] == [0.8]
         assert search_ids(session, "quality_low:kbps") == [] == low_sounds(session)
         assert found.as_dict()["metric"] == METRIC
+        stored = [describe(session, session.get_one(Asset, known))["renditions"][0]["quality"] for known in both]
+        assert stored == [quality_record(0.8, 0, 1) | {"target": 0.9}, None]
+        # who was judged by another metric is judged again; who met the target by this one is left in peace
+        assert planned(session, "", "2.5kbps", target_quality=0.85) == both[1:]
 
 
 def test_a_verdict_is_kept_beside_the_figure_and_taken_back(catalog: Catalog) -> None:
