@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from spresso_assets.evaluation.comparison import Comparison, Row
     from spresso_assets.evaluation.embedders import Embedder
     from spresso_assets.evaluation.intervals import Estimate
+    from spresso_assets.evaluation.listening import Listening
     from spresso_assets.evaluation.mushra import Verdict
+    from spresso_assets.evaluation.records import Records
     from spresso_assets.evaluation.systems import Entry, System
 
 NEAREST = "nearest-clip"
@@ -62,18 +64,13 @@ def compare(state: State, wanted: Wanted) -> Comparison:
     Raises:
         SpressoError: before anything is measured, for what is missing or unknown.
     """
-    import dataclasses
-
     import torch
 
-    from spresso_assets.codec.bundle import read_config
-    from spresso_assets.evaluation.comparison import compare_systems
     from spresso_assets.evaluation.comparison_tables import COMPARISON_TABLES
     from spresso_assets.evaluation.listening import Listening
     from spresso_assets.evaluation.records import Records
-    from spresso_assets.evaluation.sounds import choose, read_sounds
-    from spresso_assets.evaluation.speed import measure_speed
-    from spresso_assets.evaluation.systems import entries, is_trained
+    from spresso_assets.evaluation.sounds import choose
+    from spresso_assets.evaluation.systems import entries
     from spresso_assets.evaluation.tables import read_page, renewed
     from spresso_assets.export.files import make_folder, write_bytes
     from spresso_assets.ingest.globs import AUDIO_SUFFIXES
@@ -84,28 +81,53 @@ def compare(state: State, wanted: Wanted) -> Comparison:
         torch.set_num_threads(wanted.threads)
     embedders = _embedders(wanted.embedders)
     systems, weights = _systems(state, wanted)
-    timed = entries(systems, wanted.max_kbps, weights)
-    given = [entry for entry in timed if is_trained(entry.system)]
-    if not given:
-        raise SpressoError(
-            "no system has a point at so low a rate",
-            code="usage",
-            hint="Raise --max-kbps, or name a system that is trained.",
-            exit_code=ExitCode.USAGE,
-        )
-    # The bundle's weights count whether it takes part yet or not: systems may join later.
-    conditions = {
-        "seconds": wanted.seconds,
-        "seed": wanted.seed,
-        "threads": torch.get_num_threads(),
-        "weights": read_config(state.bundle_dir())[1]["weights_sha256"][:12],
-    }
+    points = entries(systems, wanted.max_kbps, weights)
+    trained = _trained(points)
+    conditions = _conditions(state, wanted)
     page, folder = _places(wanted.out)
     listening: Listening | None = None
     if folder is not None:
         make_folder(folder / "audio")
         listening = Listening(folder / "audio", conditions, weights)
     records = Records(conditions, None if folder is None else folder / "records.jsonl")
+    found = _measured(state, wanted, trained, names, records, embedders)
+    if wanted.timed:
+        found = _timed(state, wanted, points, records, found)
+    for path, text in pages.items():
+        write_bytes(path, renewed(text, lambda name: COMPARISON_TABLES[name](found)).encode())
+        state.out.note(f"{path}: tables made anew")
+    if folder is not None and listening is not None and found.rows:
+        write_bytes(folder / "comparison.json", found.to_json().encode())
+        _pages(state, wanted, found, trained, listening, page, folder)
+    return found
+
+
+def _conditions(state: State, wanted: Wanted) -> dict[str, object]:
+    """What all records of a folder have in common."""
+    import torch
+
+    from spresso_assets.codec.bundle import read_config
+
+    return {
+        "seconds": wanted.seconds,
+        "seed": wanted.seed,
+        "threads": torch.get_num_threads(),
+        # The bundle's weights count whether it takes part yet or not: systems may join later.
+        "weights": read_config(state.bundle_dir())[1]["weights_sha256"][:12],
+    }
+
+
+def _measured(
+    state: State,
+    wanted: Wanted,
+    trained: list[Entry],
+    names: Sequence[str],
+    records: Records,
+    embedders: list[Embedder],
+) -> Comparison:
+    from spresso_assets.evaluation.comparison import compare_systems
+    from spresso_assets.evaluation.sounds import read_sounds
+
     unreadable: dict[str, int] = {}
 
     def unread(name: str, error: SpressoError) -> None:
@@ -114,7 +136,7 @@ def compare(state: State, wanted: Wanted) -> Comparison:
 
     with state.out.progress("measuring", "sounds") as progress:
         found = compare_systems(
-            given,
+            trained,
             read_sounds(wanted.folder, names, wanted.seconds, unread),
             records,
             embedders=embedders,
@@ -123,42 +145,57 @@ def compare(state: State, wanted: Wanted) -> Comparison:
             progress=lambda done, what: progress.update(done, len(names), format.shorten(what, 40)),
         )
     found.left_out.update(unreadable)
-    if wanted.timed:
-        few = list(read_sounds(wanted.folder, found.sounds[: wanted.timed], wanted.seconds, lambda *_: None))
-        with state.out.progress("timing", "passages") as progress:
-            speeds = measure_speed(
-                timed,
-                few,
-                records,
-                skip=lambda what, error: state.out.note(f"{what}: not timed, {error.message}"),
-                progress=lambda done, total, what: progress.update(done, total, format.shorten(what, 40)),
-            )
-        found = dataclasses.replace(found, speeds=tuple(speeds))
-    for path, text in pages.items():
-        write_bytes(path, renewed(text, lambda name: COMPARISON_TABLES[name](found)).encode())
-        state.out.note(f"{path}: tables made anew")
-    if folder is not None and listening is not None and found.rows:
-        write_bytes(folder / "comparison.json", found.to_json().encode())
-        _pages(state, wanted, found, given, listening, page, folder)
     return found
+
+
+def _timed(state: State, wanted: Wanted, points: list[Entry], records: Records, found: Comparison) -> Comparison:
+    from dataclasses import replace
+
+    from spresso_assets.evaluation.sounds import read_sounds
+    from spresso_assets.evaluation.speed import measure_speed
+
+    few = list(read_sounds(wanted.folder, found.sounds[: wanted.timed], wanted.seconds, lambda *_: None))
+    with state.out.progress("timing", "passages") as progress:
+        speeds = measure_speed(
+            points,
+            few,
+            records,
+            skip=lambda what, error: state.out.note(f"{what}: not timed, {error.message}"),
+            progress=lambda done, total, what: progress.update(done, total, format.shorten(what, 40)),
+        )
+    return replace(found, speeds=tuple(speeds))
+
+
+def _trained(points: list[Entry]) -> list[Entry]:
+    """Those that have anything to say about sounds; random weights only take their time."""
+    from spresso_assets.evaluation.systems import is_trained
+
+    trained = [point for point in points if is_trained(point.system)]
+    if not trained:
+        raise SpressoError(
+            "no system has a point at so low a rate",
+            code="usage",
+            hint="Raise --max-kbps, or name a system that is trained.",
+            exit_code=ExitCode.USAGE,
+        )
+    return trained
 
 
 def _pages(
     state: State,
     wanted: Wanted,
     found: Comparison,
-    given: list[Entry],
-    listening: object,
+    trained: list[Entry],
+    listening: Listening,
     page: Path | None,
     folder: Path,
 ) -> None:
-    from spresso_assets.evaluation.listening import Listening, badness, fill
+    from spresso_assets.evaluation.listening import badness, fill
     from spresso_assets.evaluation.mushra import chosen, mushra_page
     from spresso_assets.evaluation.report import report_page
     from spresso_assets.evaluation.sounds import read_sounds
     from spresso_assets.export.files import write_bytes
 
-    assert isinstance(listening, Listening)
     worst, rated = list(badness(found))[: wanted.heard], found.sounds[:RATED]
     played = list(dict.fromkeys([*worst, *rated]))
     with state.out.progress("making sounds to listen to", "sounds") as progress:
@@ -169,7 +206,7 @@ def _pages(
 
         for name in played:
             one = read_sounds(wanted.folder, [name], wanted.seconds, lambda *_: None)
-            fill(listening, given, one, lambda what, error: state.out.note(f"{what}: {error.message}"), told)
+            fill(listening, trained, one, lambda what, error: state.out.note(f"{what}: {error.message}"), told)
             done += 1
     embed = page is not None
     report = page or folder / "report.html"

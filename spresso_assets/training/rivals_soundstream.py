@@ -37,7 +37,8 @@ class ConvTrainingConfig:
     Attributes:
         seconds: of a clip. batch: clips per step.
         weights: shares of the losses in the gradient.
-        commitment: weight of the pull of frames towards their codes, beside the balanced losses.
+        commitment: how strongly frames are pulled towards their codes, as a share of the gradient that the balanced
+            losses have there.
         dropout: how many codebooks a clip gets: ``any`` number, drawn clip by clip (SoundStream), or one of those on
             offer for the whole batch (EnCodec).
         dead: average use per batch below which an entry starts again.
@@ -47,7 +48,7 @@ class ConvTrainingConfig:
     seconds: float = 1.0
     batch: int = 8
     weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
-    commitment: float = 1.0
+    commitment: float = 0.02
     dropout: str = "any"
     dead: float = DEAD
     adversary: HingeConfig = field(default_factory=HingeConfig)
@@ -87,6 +88,22 @@ def start_evenly(network: nn.Module, last: float = 1.0) -> None:
         if isinstance(unit, Residual):
             unit.narrow.conv.weight *= 0.1**0.5
     convolutions[-1].weight *= last**0.5
+
+
+def pull_towards_codes(z_BDT: Tensor, coded_BDT: Tensor, commitment: Tensor, share: float) -> None:
+    """Adds the commitment's gradient to what comes back to ``z_BDT`` from the decoder, ``share`` times as long.
+
+    A weight would not do: what the decoder asks of frames is small as long as it cannot use most of what they say, and
+    a pull of fixed strength then draws every direction but the loudest two or three into the centres of the codes, from
+    where they do not come back.
+
+    Args:
+        coded_BDT: what the decoder gets, with the gradient of ``z_BDT``.
+        commitment: squared distance of frames to their codes.
+    """
+    (pull_BDT,) = torch.autograd.grad(commitment, z_BDT, retain_graph=True)
+    unit_BDT = pull_BDT / pull_BDT.norm().clamp_min(1e-12)
+    coded_BDT.register_hook(lambda gradient_BDT: gradient_BDT + share * gradient_BDT.norm() * unit_BDT)
 
 
 def levelled(audio_BCN: Tensor) -> Tensor:
@@ -132,8 +149,10 @@ def train_convolutional(
             target = audio = levelled(audio)
         audio, target, clean_B = audio.to(device), target.to(device), clean_B.to(device)
         used_B = used_codebooks(cfg, training.dropout, len(audio), generator)
-        z, commitment = learner(model.encoder(audio, clean_B), used_B, generator)
-        made = model.decoder(z, clean_B)
+        z = model.encoder(audio, clean_B)
+        coded, commitment = learner(z, used_B, generator)
+        pull_towards_codes(z, coded, commitment, training.commitment)
+        made = model.decoder(coded, clean_B)
         losses = {
             "time": (made - target).abs().mean(),
             "mel": mel(made.flatten(0, 1), target.flatten(0, 1)),
@@ -145,7 +164,7 @@ def train_convolutional(
         values = {name: float(loss.detach()) for name, loss in losses.items()} | shares
         # The stand-in has no meaning as a number: what is logged is the weighted sum.
         told = sum(training.weights[name] * values[name] for name in losses) + float(commitment.detach())
-        return balanced + training.commitment * commitment, values | {
+        return balanced, values | {
             "loss": told,
             "commitment": float(commitment.detach()),
         }

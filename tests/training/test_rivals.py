@@ -29,7 +29,12 @@ from spresso_assets.training.rivals_discriminators import (
     hinge_generator,
     relative_features,
 )
-from spresso_assets.training.rivals_soundstream import ConvTrainingConfig, start_evenly, used_codebooks
+from spresso_assets.training.rivals_soundstream import (
+    ConvTrainingConfig,
+    pull_towards_codes,
+    start_evenly,
+    used_codebooks,
+)
 from spresso_assets.training.settings import apply
 
 
@@ -141,6 +146,27 @@ def test_gradient_goes_straight_through_and_dropout_counts_codebooks() -> None:
     assert not torch.equal(before[0], quantizer.entries_MKD[0])
     assert torch.equal(before[1:], quantizer.entries_MKD[1:])  # left out, not moved
     assert float(loss.detach()) > 0
+
+
+@pytest.mark.parametrize("loudness", [1e-4, 1.0, 1e4])
+def test_codes_pull_by_a_share_of_what_the_decoder_asks(loudness: float) -> None:
+    """However little or much that is: a pull of its own strength would empty frames of what is not yet listened to."""
+    learner = CodebookLearner(ResidualQuantizer(3, 2, 4))
+    z = torch.randn(2, 4, 6, generator=seeded(), requires_grad=True)
+    coded, commitment = learner(z, torch.tensor([3, 3]), seeded())
+    asked = loudness * torch.randn(z.shape, generator=seeded(1))
+    (pull,) = torch.autograd.grad(commitment, z, retain_graph=True)
+    pull_towards_codes(z, coded, commitment, 0.25)
+    coded.backward(asked)
+    torch.testing.assert_close(z.grad - asked, 0.25 * asked.norm() * pull / pull.norm(), rtol=1e-3, atol=1e-9)
+
+
+def test_frames_that_are_their_codes_are_not_pulled() -> None:
+    z = torch.ones(1, 2, 3, requires_grad=True)
+    coded = z * 1
+    pull_towards_codes(z, coded, (z - z.detach()).square().sum(), 0.25)
+    coded.backward(torch.ones_like(coded))
+    assert torch.equal(z.grad, torch.ones_like(z))
 
 
 def test_dropout_draws_every_number_of_codebooks_or_one_on_offer() -> None:
