@@ -14,19 +14,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spresso_assets.rivals.soundstream.config import SeanetConfig
 from spresso_assets.rivals.soundstream.model import ConvCodec
-from spresso_assets.rivals.soundstream.seanet import Residual
 from spresso_assets.training.checkpoint import CHECKPOINT, averaged_state
 from spresso_assets.training.loop import Kept, Loop, LoopConfig
 from spresso_assets.training.losses import MultiResolutionMel
 from spresso_assets.training.rivals_balance import Balancer, HingeAdversary, HingeConfig
 from spresso_assets.training.rivals_codebooks import DEAD, CodebookLearner
 from spresso_assets.training.rivals_data import Clips, clips_file, with_noise
+from spresso_assets.training.rivals_start import start_as_transform
 
 STAGE = "model"
+START_CLIPS = 64  # of a second: what the start is made for
 WEIGHTS = {"time": 0.1, "mel": 2.0, "adversarial": 4.0, "features": 4.0}
 
 
@@ -48,7 +49,7 @@ class ConvTrainingConfig:
     seconds: float = 1.0
     batch: int = 8
     weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
-    commitment: float = 0.02
+    commitment: float = 0.05
     dropout: str = "any"
     dead: float = DEAD
     adversary: HingeConfig = field(default_factory=HingeConfig)
@@ -64,30 +65,6 @@ def used_codebooks(cfg: SeanetConfig, dropout: str, batch: int, generator: torch
         return torch.randint(1, cfg.codebooks + 1, (batch,), generator=generator)
     chosen = cfg.offered[int(torch.randint(len(cfg.offered), (), generator=generator))]
     return torch.full((batch,), chosen)
-
-
-@torch.no_grad()
-def start_evenly(network: nn.Module, last: float = 1.0) -> None:
-    """Weights by which every convolution passes on as much variance as it gets; residual units add a tenth to it.
-
-    torch's own start loses two thirds of it at each of some thirty layers: what a frame says would move the sound by
-    one part in ten thousand, and a short training would be over before the decoder listens.
-
-    Args:
-        last: how much of its variance the last convolution passes on.
-    """
-    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv1d | nn.ConvTranspose1d)]
-    for layer in convolutions:
-        terms = layer.kernel_size[0] * layer.in_channels
-        if isinstance(layer, nn.ConvTranspose1d):
-            terms //= layer.stride[0]
-        nn.init.normal_(layer.weight, 0.0, terms**-0.5)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-    for unit in network.modules():
-        if isinstance(unit, Residual):
-            unit.narrow.conv.weight *= 0.1**0.5
-    convolutions[-1].weight *= last**0.5
 
 
 def pull_towards_codes(z_BDT: Tensor, coded_BDT: Tensor, commitment: Tensor, share: float) -> None:
@@ -125,13 +102,19 @@ def train_convolutional(
     training = training or ConvTrainingConfig()
     torch.manual_seed(0)
     model = ConvCodec(cfg)
-    start_evenly(model.encoder)
-    start_evenly(model.decoder, last=0.1)
-    model.to(device)
     train, val = Clips(data / clips_file("train")), Clips(data / clips_file("val"))
+    model.to(device)
     mel = MultiResolutionMel(sample_rate=cfg.sample_rate).to(device)
     samples = round(training.seconds * cfg.sample_rate / cfg.hop) * cfg.hop
     learner, balancer = CodebookLearner(model.quantizer, dead=training.dead), Balancer(training.weights)
+    if not resume:
+        begin = torch.Generator().manual_seed(0)
+        sounds = train.batch(START_CLIPS, cfg.sample_rate // cfg.hop * cfg.hop, begin)
+        sounds = (sounds if cfg.causal else levelled(sounds)).to(device)
+        start_as_transform(model, sounds)
+        with torch.no_grad():
+            z = model.encoder(sounds, torch.zeros(len(sounds), dtype=torch.bool, device=device))
+            learner(z, torch.full((len(sounds),), cfg.codebooks), begin)
     kept: dict[str, Kept] = {"codebooks": learner, "balancer": balancer}
     adversary = None
     if training.adversary.kind != "none":

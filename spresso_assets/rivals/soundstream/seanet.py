@@ -8,6 +8,7 @@ Axes: B batch, C channels, T time steps of a layer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -141,7 +142,7 @@ class Encoder(nn.Module):
 
     def forward(self, audio_BCN: Tensor, clean_B: Tensor, memory: Memory | None = None) -> Tensor:
         """N must be a multiple of the hop; ``clean_B`` is heard where the model denoises here."""
-        z_BDT = _through(self.layers, audio_BCN, memory)
+        z_BDT = through(self.layers, audio_BCN, memory)
         return z_BDT if self.film is None else self.film(z_BDT, clean_B)
 
 
@@ -164,10 +165,11 @@ class Decoder(nn.Module):
     def forward(self, z_BDT: Tensor, clean_B: Tensor, memory: Memory | None = None) -> Tensor:
         if self.film is not None:
             z_BDT = self.film(z_BDT, clean_B)
-        return _through(self.layers, z_BDT, memory)
+        return through(self.layers, z_BDT, memory)
 
 
-def _through(layers: nn.ModuleList, x: Tensor, memory: Memory | None) -> Tensor:
+def through(layers: Iterable[nn.Module], x: Tensor, memory: Memory | None = None) -> Tensor:
+    """Layers one after the other."""
     for layer in layers:
         x = layer(x) if isinstance(layer, nn.ELU) else layer(x, memory)
     return x
