@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spresso_assets.errors import SpressoError
 from spresso_assets.evaluation.embedders import Embedder, HandMade, standardised, whitened
-from spresso_assets.evaluation.embedding import Embedding, frechet_distance, kernel_distance
+from spresso_assets.evaluation.embedding import Embedding, KernelDistance, frechet_distance
 from spresso_assets.evaluation.intervals import Estimate, jackknife_estimate, mean_estimate
 from spresso_assets.evaluation.likeness import clip_vector, found_first, own_similarity
 from spresso_assets.evaluation.metrics import METRICS, aligned, compare, diversity
@@ -296,10 +296,8 @@ def _likeness(embedder: Embedder, found: Sequence[Record], records: Records) -> 
         frechet = jackknife_estimate(
             lambda kept: frechet_distance(decoded_WD[rows_of(kept)], source_WD[rows_of(kept)]), len(found), least=0.0
         )
-        kernel = jackknife_estimate(
-            lambda kept: kernel_distance(decoded_WD[rows_of(kept)], source_WD[rows_of(kept)], sounds_W[rows_of(kept)]),
-            len(found),
-        )
+        distance = KernelDistance(decoded_WD, source_WD, sounds_W)
+        kernel = jackknife_estimate(lambda kept: distance(rows_of(kept)), len(found))
     return Likeness(
         None if frechet is None else _rounded(frechet),
         None if kernel is None else _rounded(kernel),

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from spresso_assets.codec.config import SAMPLE_RATE
@@ -134,10 +135,15 @@ def _factor(x_WD: Embedding) -> Embedding:
     apart_WD = (x_WD - x_WD.mean(0)) / math.sqrt(len(x_WD) - 1)
     if len(x_WD) <= x_WD.shape[1]:
         return apart_WD
-    return np.linalg.qr(apart_WD).R
+    return np.asarray(scipy.linalg.qr(apart_WD, mode="r", check_finite=False)[0][: x_WD.shape[1]])
 
 
 def kernel_distance(a_WD: Embedding, reference_WD: Embedding, sounds_W: NDArray[np.int64]) -> float:
+    """`KernelDistance` of all sounds."""
+    return KernelDistance(a_WD, reference_WD, sounds_W)()
+
+
+class KernelDistance:
     """Unbiased squared maximum mean discrepancy with a Gaussian kernel, times 100 (form of KAD, Chung et al. 2025).
 
     Args:
@@ -146,21 +152,27 @@ def kernel_distance(a_WD: Embedding, reference_WD: Embedding, sounds_W: NDArray[
 
     The kernel's width is the median distance within the reference. Only pairs from different sounds count (the
     U-statistic of Gretton et al. 2012): a set against another take of itself scores about 0, half of the time below.
-
-    Raises:
-        ValueError: fewer than two sounds.
     """
-    apart_WW = sounds_W[:, None] != sounds_W[None]
-    if not apart_WW.any():
-        raise ValueError("a kernel distance needs at least two sounds")
-    inside_WW = _squared_distances(reference_WD, reference_WD)
-    width_squared = max(float(np.median(np.sqrt(inside_WW[apart_WW]))) ** 2, 1e-12)
 
-    def mean_kernel(squared_WW: Embedding) -> float:
-        return float(np.exp(-squared_WW[apart_WW] / (2 * width_squared)).mean())
+    def __init__(self, a_WD: Embedding, reference_WD: Embedding, sounds_W: NDArray[np.int64]) -> None:
+        pairs = ((reference_WD, reference_WD), (a_WD, a_WD), (a_WD, reference_WD))
+        self.squared = [_squared_distances(*pair) for pair in pairs]  # once, however many subsets are asked for
+        self.apart_WW = sounds_W[:, None] != sounds_W[None]
 
-    across = mean_kernel(_squared_distances(a_WD, reference_WD))
-    return 100 * (mean_kernel(inside_WW) + mean_kernel(_squared_distances(a_WD, a_WD)) - 2 * across)
+    def __call__(self, rows_W: NDArray[np.bool_] | None = None) -> float:
+        """Of some rows, or of all.
+
+        Raises:
+            ValueError: fewer than two sounds.
+        """
+        chosen = ... if rows_W is None else np.ix_(rows_W, rows_W)
+        apart_VV = self.apart_WW[chosen]
+        if not apart_VV.any():
+            raise ValueError("a kernel distance needs at least two sounds")
+        inside_P, own_P, across_P = (squared_WW[chosen][apart_VV] for squared_WW in self.squared)
+        width_squared = max(float(np.median(np.sqrt(inside_P))) ** 2, 1e-12)
+        inside, own, across = (float(np.exp(x / (-2 * width_squared)).mean()) for x in (inside_P, own_P, across_P))
+        return 100 * (inside + own - 2 * across)
 
 
 def _squared_distances(a_WD: Embedding, b_VD: Embedding) -> Embedding:
