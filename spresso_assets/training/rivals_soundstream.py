@@ -107,7 +107,7 @@ def train_convolutional(
     mel = MultiResolutionMel(sample_rate=cfg.sample_rate).to(device)
     samples = round(training.seconds * cfg.sample_rate / cfg.hop) * cfg.hop
     learner, balancer = CodebookLearner(model.quantizer, dead=training.dead), Balancer(training.weights)
-    if not resume:
+    if not (out / STAGE / CHECKPOINT).exists():
         begin = torch.Generator().manual_seed(0)
         sounds = train.batch(START_CLIPS, cfg.sample_rate // cfg.hop * cfg.hop, begin)
         sounds = (sounds if cfg.causal else levelled(sounds)).to(device)

@@ -22,6 +22,7 @@ from spresso_assets.rivals.soundstream.config import SeanetConfig
 from spresso_assets.rivals.soundstream.model import ConvCodec
 from spresso_assets.rivals.soundstream.quantizer import ResidualQuantizer
 from spresso_assets.rivals.spectrogram.codec import SpectrogramCodec
+from spresso_assets.training.checkpoint import CHECKPOINT, load_checkpoint
 from spresso_assets.training.rivals_balance import Balancer, HingeAdversary, HingeConfig
 from spresso_assets.training.rivals_codebooks import DECAY, CodebookLearner
 from spresso_assets.training.rivals_data import Clips, build_clips, clips_file, with_noise
@@ -335,3 +336,14 @@ def test_train_resume_bundle_encode(system: str, sounds: Path, tmp_path: Path) -
     for point in codec.points():
         decoded_CN = codec.decode(codec.encode(audio_CN, point.kbps))
         assert decoded_CN.shape == audio_CN.shape and np.isfinite(decoded_CN).all()
+
+
+@pytest.mark.parametrize("system", ["soundstream", "encodec-ours"])
+def test_resuming_what_has_not_begun_begins_it(system: str, sounds: Path, tmp_path: Path) -> None:
+    """A service that always says --resume must not start from weights that are not the start."""
+    train(system, sounds, tmp_path / "plain", 2)
+    train(system, sounds, tmp_path / "resumed", 2, "--resume")
+    plain, resumed = (load_checkpoint(tmp_path / name / "model" / CHECKPOINT)[0] for name in ("plain", "resumed"))
+    assert plain.keys() == resumed.keys()
+    for name, tensor in plain.items():
+        assert torch.equal(tensor, resumed[name]), name
