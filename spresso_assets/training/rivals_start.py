@@ -57,7 +57,7 @@ def start_as_transform(model: ConvCodec, audio_BCT: Tensor) -> None:
     """Set all weights so that the decoder undoes what the encoder does, as far as ``dim`` numbers per frame allow.
 
     Args:
-        audio_BCT: sounds whose strongest components are carried; some minutes of them, T a multiple of the hop.
+        audio_BCT: sounds whose strongest components are carried; a minute of them or so, T a multiple of the hop.
     """
     start_evenly(model)
     told_B = torch.zeros(len(audio_BCT), dtype=torch.bool, device=audio_BCT.device)
@@ -66,7 +66,7 @@ def start_as_transform(model: ConvCodec, audio_BCT: Tensor) -> None:
     made_BCT = model.decoder(model.encoder(audio_BCT, told_B), told_B)
     final = _convolutions(model.decoder)[-1]
     assert isinstance(final, Conv)
-    final.conv.weight *= (made_BCT * audio_BCT).sum() / made_BCT.square().sum()
+    final.conv.weight *= (made_BCT * audio_BCT).sum() / made_BCT.square().sum().clamp_min(1e-9)
 
 
 def _start_encoder(model: ConvCodec, audio_BCT: Tensor) -> list[Tensor]:
@@ -90,7 +90,7 @@ def _start_encoder(model: ConvCodec, audio_BCT: Tensor) -> list[Tensor]:
             basis_NSM, rms = _strongest(part_BNT, stride, most)
             if layer is layers[-1]:
                 frames_BDT = torch.einsum("nsm,bmt->bnt", basis_NSM, part_BNT)
-                basis_NSM = basis_NSM / frames_BDT.std()
+                basis_NSM = basis_NSM / frames_BDT.std().clamp_min(1e-9)
             else:
                 basis_NSM = basis_NSM * SCALE / rms
             _set_taps(layer, basis_NSM, pairs_out=layer is not layers[-1])
