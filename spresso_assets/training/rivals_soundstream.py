@@ -145,8 +145,8 @@ def train_convolutional(
             losses |= adversary.play(target, made, generator, rate)
         balanced, shares = balancer(losses, made)
         values = {name: float(loss.detach()) for name, loss in losses.items()} | shares
-        # The stand-in has no meaning as a number: what is logged is the weighted sum.
-        told = sum(training.weights[name] * values[name] for name in losses) + float(commitment.detach())
+        # The stand-in has no meaning as a number: what is logged is the weighted sum. The commitment has no weight.
+        told = sum(training.weights[name] * values[name] for name in losses)
         return balanced, values | {
             "loss": told,
             "commitment": float(commitment.detach()),

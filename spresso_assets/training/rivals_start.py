@@ -32,6 +32,8 @@ def start_evenly(network: nn.Module) -> None:
     one part in ten thousand, and a short training would be over before the decoder listens.
     """
     for layer in network.modules():
+        if isinstance(layer, nn.GroupNorm):
+            nn.init.constant_(layer.weight, SCALE)
         if not isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
             continue
         terms = layer.kernel_size[0] * layer.in_channels
@@ -40,9 +42,6 @@ def start_evenly(network: nn.Module) -> None:
         nn.init.normal_(layer.weight, 0.0, terms**-0.5)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
-    for module in network.modules():
-        if isinstance(module, nn.GroupNorm):
-            nn.init.constant_(module.weight, SCALE)
     for module in network.modules():
         if isinstance(module, Residual):
             norm = module.narrow.norm
