@@ -77,10 +77,13 @@ def test_sounds_play_and_change_without_a_jump(page: Page, folder: Path, file: s
     page.keyboard.press("a")
     wait_heard(page, [0])
     page.wait_for_function("() => document.querySelector('.sound[open]').player.deck.tracks[0].currentTime > 0.1")
-    page.keyboard.press("b")
+    # In one task, in which no sound runs on: the second one is where the first one is.
+    first, second = page.evaluate("""() => {
+      document.dispatchEvent(new KeyboardEvent('keydown', {key: 'b'}));
+      return document.querySelector('.sound[open]').player.deck.tracks.slice(0, 2).map((track) => track.currentTime);
+    }""")
+    assert abs(first - second) < 0.025
     wait_heard(page, [1])
-    times = page.evaluate("() => document.querySelector('.sound[open]').player.deck.tracks.map(t => t.currentTime)")
-    assert max(times) - min(times) < 0.15 and min(times) >= 0
     page.keyboard.press("ArrowRight")
     wait_heard(page, [2])
     page.keyboard.press(" ")
@@ -89,6 +92,24 @@ def test_sounds_play_and_change_without_a_jump(page: Page, folder: Path, file: s
     assert page.evaluate("() => [...document.querySelectorAll('.sound[open] img')].every(i => i.naturalHeight === 96)")
     lengths = page.evaluate("() => document.querySelector('.sound[open]').player.deck.tracks.map(t => t.duration)")
     assert len(lengths) == 5 and all(abs(length - 0.6) < 0.01 for length in lengths)
+
+
+def test_a_key_at_once_after_opening_is_heard(page: Page, folder: Path) -> None:
+    page.goto((folder / "report.html").as_uri())
+    # Both in one task: the browser has had no time to tell the page that the box is open.
+    page.evaluate("""() => {
+      document.querySelector('.sound summary').click();
+      document.dispatchEvent(new KeyboardEvent('keydown', {key: 'a'}));
+    }""")
+    wait_heard(page, [0])
+    # As little for a box that is closed again: nothing plays in it, and keys go nowhere.
+    page.evaluate("""() => {
+      const box = document.querySelector('.sound');
+      box.querySelector('summary').click();
+      document.dispatchEvent(new KeyboardEvent('keydown', {key: 'b'}));
+      window.running = box.player.deck.tracks.some((track) => !track.paused);
+    }""")
+    assert page.evaluate("() => window.running") is False
 
 
 def test_x_is_one_of_both_and_is_not_shown_until_guessed(page: Page, folder: Path) -> None:
