@@ -88,6 +88,11 @@ def levelled(audio_BCN: Tensor) -> Tensor:
     return audio_BCN / audio_BCN.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-4)
 
 
+def as_coded(cfg: SeanetConfig, audio_BCN: Tensor) -> Tensor:
+    """Clips as the codec gives them to its networks: a causal one in one piece, the others in levelled chunks."""
+    return audio_BCN if cfg.causal else levelled(audio_BCN)
+
+
 def train_convolutional(
     cfg: SeanetConfig,
     data: Path,
@@ -109,8 +114,7 @@ def train_convolutional(
     learner, balancer = CodebookLearner(model.quantizer, dead=training.dead), Balancer(training.weights)
     if not (out / STAGE / CHECKPOINT).exists():
         begin = torch.Generator().manual_seed(0)
-        sounds = train.batch(START_CLIPS, cfg.sample_rate // cfg.hop * cfg.hop, begin)
-        sounds = (sounds if cfg.causal else levelled(sounds)).to(device)
+        sounds = as_coded(cfg, train.batch(START_CLIPS, cfg.sample_rate // cfg.hop * cfg.hop, begin)).to(device)
         start_as_transform(model, sounds)
         with torch.no_grad():
             z = model.encoder(sounds, torch.zeros(len(sounds), dtype=torch.bool, device=device))
@@ -122,14 +126,12 @@ def train_convolutional(
         kept["adversary"] = adversary
 
     def step(generator: torch.Generator, _fraction: float) -> tuple[Tensor, dict[str, float]]:
-        audio = train.batch(training.batch, samples, generator)
+        audio = as_coded(cfg, train.batch(training.batch, samples, generator))
         target, clean_B = audio, torch.zeros(len(audio), dtype=torch.bool)
         if cfg.denoise != "none":
             noisy_B, clean_B = (torch.rand(len(audio), generator=generator) < 0.5 for _ in range(2))
             audio = torch.where(noisy_B[:, None, None], with_noise(audio, generator), audio)
             target = torch.where(clean_B[:, None, None], target, audio)
-        elif not cfg.causal:
-            target = audio = levelled(audio)
         audio, target, clean_B = audio.to(device), target.to(device), clean_B.to(device)
         used_B = used_codebooks(cfg, training.dropout, len(audio), generator)
         z = model.encoder(audio, clean_B)
@@ -155,8 +157,7 @@ def train_convolutional(
     def evaluate() -> dict[str, float]:
         found: dict[str, list[float]] = {}
         for i in range(0, len(val), max(1, len(val) // 24)):
-            audio = val.clip(i, samples)[None]
-            audio = (audio if cfg.causal else levelled(audio)).to(device)
+            audio = as_coded(cfg, val.clip(i, samples)[None]).to(device)
             codes = model.encode(audio, cfg.codebooks)
             for count in cfg.offered:
                 made = model.decode(codes[..., :count])
