@@ -19,7 +19,7 @@ from spresso_assets.rivals.soundstream.model import save_model
 from spresso_assets.training.checkpoint import CHECKPOINT, averaged_state, load_checkpoint, save_checkpoint
 from spresso_assets.training.loop import Loop, LoopConfig
 from spresso_assets.training.rivals_data import Clips, clips_file
-from spresso_assets.training.rivals_soundstream import levelled, trained_model
+from spresso_assets.training.rivals_soundstream import as_coded, trained_model
 
 STAGE = "prior"
 MOST = 20_000  # chunks of codes kept per split
@@ -45,7 +45,7 @@ def build_codes(cfg: SeanetConfig, run: Path, training: PriorTrainingConfig) -> 
         clips, parts = Clips(run / "data" / clips_file(split)), []
         for start in range(0, count, 8):
             audio = clips.batch(min(8, count - start), cfg.sample_rate // cfg.hop * cfg.hop, generator)
-            parts.append(model.encode(levelled(audio), cfg.codebooks).to(torch.int16))
+            parts.append(model.encode(as_coded(cfg, audio), cfg.codebooks).to(torch.int16))
         save_checkpoint(run / f"codes-{split}.safetensors", {"codes": torch.cat(parts)}, {})
 
 

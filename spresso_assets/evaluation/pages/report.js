@@ -100,25 +100,23 @@
   const playable = boxes.filter((box) => box.dataset.playable !== undefined);
 
   // Browsers say that a box was opened only after it was, and a key can come between: both look for what has changed.
-  function attend() {
-    for (const box of playable) {
-      if (box.open === Boolean(box.attended)) continue;
-      box.attended = box.open;
-      if (box.open) {
-        box.player = box.player || new Player(box);
-        if (open && open !== box.player) open.stop();
-        open = box.player;
-      } else {
-        box.player.stop();
-        if (open === box.player) open = null;
-      }
+  function attend(box) {
+    if (box.open === Boolean(box.attended)) return;
+    box.attended = box.open;
+    if (box.open) {
+      box.player = box.player || new Player(box);
+      if (open && open !== box.player) open.stop();
+      open = box.player;
+    } else {
+      box.player.stop();
+      if (open === box.player) open = null;
     }
   }
 
-  playable.forEach((box) => box.addEventListener("toggle", attend));
+  playable.forEach((box) => box.addEventListener("toggle", () => attend(box)));
 
   document.addEventListener("keydown", (event) => {
-    attend();
+    playable.forEach(attend);
     if (!open || event.ctrlKey || event.metaKey || event.altKey) return;
     const acts = { a: () => open.a(), b: () => open.b(), x: () => open.x(), " ": () => open.stop(),
       "1": () => open.guess(0), "2": () => open.guess(1), ArrowLeft: () => open.move(-1), ArrowRight: () => open.move(1) };
